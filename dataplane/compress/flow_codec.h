@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What compress/ keeps per flow: does compressing it pay? Zeroed in a new flow. */
+#ifndef SLUICE_COMPRESS_FLOW_CODEC_H
+#define SLUICE_COMPRESS_FLOW_CODEC_H
+
+#include <stdint.h>
+
+struct flow_codec {
+	uint8_t state;     /* enum flow_codec_state, decide.h */
+	uint8_t fails;     /* tries in a row that did not pay */
+	uint8_t back_off;  /* exponent of the present pause */
+	uint8_t reserved;
+	uint32_t skip;     /* packets to let pass before the next try */
+	uint64_t saved_bytes;
+};
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One flow: both directions of a conversation, on the worker that owns it. The record is put
+ * together here from the states that the modules keep per flow; table.h finds and ages it.
+ *
+ * Threads: written by the owning worker only. The control thread reads records at leisure for
+ * `show flows`: it copies a record and takes it only if `generation` was even and the same before
+ * and after.
+ */
+#ifndef SLUICE_FLOW_FLOW_H
+#define SLUICE_FLOW_FLOW_H
+
+#include "dataplane/compress/flow_codec.h"
+#include "dataplane/measure/flow_measure.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/shape/flow_shape.h"
+
+/* struct flow.flags */
+#define FLOW_LIVE 0x01     /* in the table */
+#define FLOW_NEW 0x02      /* created by this burst's lookup: classify it */
+#define FLOW_SEEN_UP 0x04  /* a packet from the LAN has been seen */
+#define FLOW_SEEN_DOWN 0x08 /* a packet from the WAN has been seen */
+#define FLOW_CLOSING 0x10  /* TCP FIN or RST seen: ages fast */
+#define FLOW_OTHER 0x20    /* record 0 of the table: everything that has no flow of its own */
+
+#define FLOW_L2_MAX 22 /* Ethernet with two VLAN tags */
+
+struct flow {
+	/* Line 0: looked at for every packet. */
+	struct flow_key key;
+	uint32_t hash_tag;     /* upper half of the hash, compared before the key */
+	uint32_t last_seen_ms; /* clock.h time / 1e6, truncated */
+	uint32_t class_id;     /* of the policy in use */
+	uint32_t policy_generation; /* class_id was chosen under this policy */
+	uint8_t flags;
+	uint8_t initiator;     /* direction (struct pkt.dir) of the side that opened it */
+	uint8_t lan_dir;       /* direction of the packets that come from the LAN */
+	uint8_t dscp;          /* of the first packet */
+	uint32_t generation;   /* odd while the record is being replaced */
+
+	/* Line 1: counters and buckets, by way. */
+	uint64_t packets[WAYS];
+	uint64_t bytes[WAYS]; /* frame bytes as the hosts sent them */
+	struct flow_shape shape[WAYS];
+
+	/* Lines 2 and 3. */
+	struct flow_measure measure;
+
+	/* Line 4: rarely touched. */
+	struct flow_codec codec;    /* of the direction towards the WAN */
+	uint64_t wire_bytes[WAYS];  /* bytes that really crossed the WAN */
+	uint32_t created_ms;
+	uint8_t lan_l2_len;         /* 0: no frame from the LAN seen yet */
+	uint8_t lan_l2[FLOW_L2_MAX + 1]; /* link-layer header of its last frame from the LAN, without
+					  * the inner ethertype */
+} __attribute__((aligned(64)));
+
+static_assert(sizeof(struct flow_shape) == 16, "line 1 holds both ways");
+static_assert(sizeof(struct flow_measure) == 128, "two lines");
+static_assert(sizeof(struct flow_codec) == 16, "line 4");
+static_assert(sizeof(struct flow) == 320, "five lines");
+
+#endif
