@@ -46,6 +46,9 @@ static_assert(sizeof(struct flow_key) == 40, "flow keys are compared as 40 bytes
 #define PKT_LLBCAST 0x0200  /* link-layer broadcast or multicast */
 #define PKT_ENCAPSULATED 0x0400 /* VLAN, MPLS or PPPoE between Ethernet and IP */
 #define PKT_STEERED 0x0800  /* came through a steering ring: this worker owns its flow */
+#define PKT_NO_L2 0x1000    /* decoded on a routed link: its link-layer header is still to be written */
+#define PKT_RETRANSMIT 0x2000 /* TCP: repeats data that this worker has passed on; set by measure */
+#define PKT_BORROWED 0x4000 /* charged to ceil and link only, not to the assured rate; set by shape */
 
 struct pkt {
 	/* Cache line 0: identity */
