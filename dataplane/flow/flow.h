@@ -50,9 +50,11 @@ struct flow {
 	struct flow_codec codec;    /* of the direction towards the WAN */
 	uint64_t wire_bytes[WAYS];  /* bytes that really crossed the WAN */
 	uint32_t created_ms;
-	uint8_t lan_l2_len;         /* 0: no frame from the LAN seen yet */
-	uint8_t lan_l2[FLOW_L2_MAX + 1]; /* link-layer header of its last frame from the LAN, without
-					  * the inner ethertype */
+	uint32_t proven_session;    /* session in which a packet from the WAN was seen: the peer knows
+				     * the flow's link-layer header then */
+	uint8_t peer;               /* 1 + index of the peer that the WAN endpoint is behind, 0: none */
+	uint8_t lan_l2_len;         /* 0: no frame from the LAN remembered */
+	uint8_t lan_l2[FLOW_L2_MAX]; /* link-layer header of its last frame from the LAN */
 } __attribute__((aligned(64)));
 
 static_assert(sizeof(struct flow_shape) == 16, "line 1 holds both ways");
