@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What shape/ keeps per flow and way inside the flow record. */
+/*
+ * What shape/ keeps per flow and way inside the flow record (flow/flow.h). All zero is a new flow
+ * with a full bucket. Written by the worker that owns the flow, and by shape/ only.
+ */
 #ifndef SLUICE_SHAPE_FLOW_SHAPE_H
 #define SLUICE_SHAPE_FLOW_SHAPE_H
 
 #include <stdint.h>
 
 struct flow_shape {
-	uint64_t tat;   /* the flow's own bucket: theoretical arrival time (bucket.h) */
+	uint64_t tat;	/* the flow's own bucket: theoretical arrival time, Q16 ns (bucket.h) */
 	uint32_t queue; /* index of the flow's queue while it has one, 0: none */
-	uint32_t reserved;
+	uint32_t stamp; /* now_ns >> 32 when tat was written: tells an old tat from a wrapped one */
 };
 
 #endif

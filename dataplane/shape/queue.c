@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pool of flow queues (queue.h): allocated once, handed out and taken back through a free list,
+ * the last one returned first, because it is the one still in the cache.
+ */
+#include "dataplane/shape/queue.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_malloc.h>
+
+int queue_pool_create(struct queue_pool *pool, const char *name, uint32_t count, int socket)
+{
+	pool->queues =
+		rte_zmalloc_socket(name, ((size_t)count + 1) * sizeof(struct queue), 64, socket);
+	if (pool->queues == NULL)
+		return -ENOMEM;
+	pool->count = count;
+	pool->used = 0;
+	pool->free = 0;
+	for (uint32_t i = count; i > 0; i--) {
+		pool->queues[i].next = pool->free;
+		pool->free = i;
+	}
+	return 0;
+}
+
+void queue_pool_destroy(struct queue_pool *pool)
+{
+	if (pool->queues == NULL)
+		return;
+	for (uint32_t i = 1; i <= pool->count; i++)
+		while (pool->queues[i].packets > 0)
+			rte_pktmbuf_free(queue_pop(&pool->queues[i]));
+	rte_free(pool->queues);
+	pool->queues = NULL;
+}
+
+uint32_t queue_alloc(struct queue_pool *pool)
+{
+	uint32_t i = pool->free;
+
+	if (i != 0) {
+		pool->free = pool->queues[i].next;
+		pool->used++;
+		memset(&pool->queues[i], 0, sizeof(struct queue));
+	}
+	return i;
+}
+
+void queue_free(struct queue_pool *pool, uint32_t index)
+{
+	pool->queues[index].state = QUEUE_FREE;
+	pool->queues[index].next = pool->free;
+	pool->free = index;
+	pool->used--;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The simulation of sim.h. It uses only the public API of the shaper, and does its own accounting
+ * of what goes in and comes out, independent of the shaper's counters.
+ */
+#include "tests/unit/shape/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+static struct rte_mempool *pool;
+
+void sim_eal(void)
+{
+	char *argv[] = {"test", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
+		"--no-telemetry", "--log-level=error", NULL};
+
+	if (pool != NULL)
+		return;
+	if (rte_eal_init(8, argv) < 0) {
+		fprintf(stderr, "rte_eal_init: %s\n", rte_strerror(rte_errno));
+		exit(2);
+	}
+	pool = rte_pktmbuf_pool_create(
+		"sim", 32767, 256, sizeof(struct pkt), RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+	if (pool == NULL) {
+		fprintf(stderr, "packet pool: %s\n", rte_strerror(rte_errno));
+		exit(2);
+	}
+}
+
+unsigned sim_packets_in_use(void)
+{
+	return rte_mempool_in_use_count(pool);
+}
+
+struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint32_t queues)
+{
+	struct sim *sim = calloc(1, sizeof(*sim));
+
+	sim_eal();
+	sim->now = SIM_START_NS;
+	sim->random = 12345;
+	sim->workers = workers;
+	sim->config =
+		calloc(1, sizeof(*sim->config) + classes * sizeof(struct shaper_class_config));
+	sim->config->class_count = classes;
+	for (unsigned i = 0; i < classes; i++) {
+		sim->config->classes[i].in_use = true;
+		sim->config->classes[i].weight = 1;
+	}
+	sim->flows = aligned_alloc(64, flows * sizeof(*sim->flows));
+	memset(sim->flows, 0, flows * sizeof(*sim->flows));
+	sim->flow_count = flows;
+	for (unsigned i = 0; i < flows; i++) {
+		sim->flows[i].worker = i % workers;
+		sim->flows[i].wire_bytes = 1514;
+		sim->flows[i].keep = 4;
+	}
+	sim->shared = shaper_shared_create(classes, workers, SOCKET_ID_ANY);
+	for (unsigned w = 0; w < workers; w++) {
+		struct shaper_params params = {.name = "sim",
+			.way = WAY_UP,
+			.worker = w,
+			.classes_max = classes,
+			.queues = queues,
+			.socket = SOCKET_ID_ANY,
+			.reasons = sim->reasons[w]};
+		sim->shaper[w] = shaper_create(&params, sim->shared);
+		if (sim->shaper[w] == NULL) {
+			fprintf(stderr, "shaper_create: %s\n", rte_strerror(rte_errno));
+			exit(2);
+		}
+	}
+	return sim;
+}
+
+void sim_free(struct sim *sim)
+{
+	for (unsigned w = 0; w < sim->workers; w++)
+		shaper_destroy(sim->shaper[w]);
+	shaper_shared_destroy(sim->shared);
+	free(sim->config);
+	free(sim->flows);
+	free(sim);
+}
+
+void sim_configure(struct sim *sim)
+{
+	for (unsigned w = 0; w < sim->workers; w++)
+		shaper_configure(sim->shaper[w], sim->config, sim->now);
+}
+
+static void sink(struct sim *sim, struct rte_mbuf **out, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct pkt *p = pkt_of(out[i]);
+		struct sim_flow *f = (struct sim_flow *)p->flow;
+		if (p->tcp_seq <= f->last_seq)
+			sim->reordered++;
+		f->last_seq = p->tcp_seq;
+		f->sent++;
+		f->sent_bytes += p->charged_bytes;
+		f->last_ns = sim->now;
+		sim->bytes += p->charged_bytes;
+		sim->packets++;
+		if (p->queued_ns == 0)
+			sim->direct++;
+		else if (sim->now - p->queued_ns > sim->max_delay_ns)
+			sim->max_delay_ns = sim->now - p->queued_ns;
+		rte_pktmbuf_free(out[i]);
+	}
+}
+
+bool sim_offer(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *out[1];
+
+	if (m == NULL) {
+		fprintf(stderr, "the simulation ran out of packets\n");
+		abort();
+	}
+	struct pkt *p = pkt_of(m);
+	memset(p, 0, sizeof(*p));
+	p->flow = &f->flow;
+	p->wire_bytes = wire_bytes;
+	p->tcp_seq = ++f->offered;
+	sim->offered++;
+	unsigned n = shaper_enqueue(sim->shaper[f->worker], &m, 1, sim->now, out);
+	sink(sim, out, n);
+	return n == 1;
+}
+
+unsigned sim_dequeue(struct sim *sim, unsigned worker)
+{
+	struct rte_mbuf *out[SIM_BURST];
+	unsigned n, total = 0;
+
+	do {
+		n = shaper_dequeue(sim->shaper[worker], out, SIM_BURST, sim->now);
+		sink(sim, out, n);
+		total += n;
+	} while (n == SIM_BURST);
+	return total;
+}
+
+static void top_up(struct sim *sim, unsigned worker)
+{
+	for (unsigned i = 0; i < sim->flow_count; i++) {
+		struct sim_flow *f = &sim->flows[i];
+		if (f->worker != worker)
+			continue;
+		/* Not forever, if nothing limits the flow. */
+		for (unsigned k = 0; k < 65536 && f->offered - f->sent < f->keep; k++)
+			sim_offer(sim, f,
+				f->wire_bytes ? f->wire_bytes : 60 + sim_random(sim) % 1459);
+	}
+}
+
+void sim_poll(struct sim *sim, unsigned worker)
+{
+	unsigned n, rounds = 0;
+
+	do {
+		top_up(sim, worker);
+		n = sim_dequeue(sim, worker);
+	} while (n > 0 && ++rounds < 64);
+}
+
+void sim_run(struct sim *sim, uint64_t until, uint64_t step_ns)
+{
+	while (sim->now < until) {
+		for (unsigned w = 0; w < sim->workers; w++)
+			sim_poll(sim, w);
+		sim->now += step_ns;
+	}
+}
+
+uint32_t sim_random(struct sim *sim)
+{
+	sim->random = sim->random * 1664525u + 1013904223u;
+	return sim->random >> 8;
+}
+
+uint64_t sim_class_bytes(const struct sim *sim, uint32_t class_id)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < sim->flow_count; i++)
+		if (sim->flows[i].flow.class_id == class_id)
+			bytes += sim->flows[i].sent_bytes;
+	return bytes;
+}
+
+uint64_t sim_backlog(const struct sim *sim)
+{
+	uint64_t n = 0;
+
+	for (unsigned w = 0; w < sim->workers; w++)
+		for (uint32_t c = 0; c < sim->config->class_count; c++)
+			n += shaper_class_stats(sim->shaper[w], c)->backlog_packets;
+	return n;
+}
+
+uint64_t sim_dropped(const struct sim *sim)
+{
+	uint64_t n = 0;
+
+	for (unsigned w = 0; w < sim->workers; w++)
+		n += sim->reasons[w][DROP_QUEUE_TAIL] + sim->reasons[w][DROP_QUEUE_NO_MEMORY] +
+		     sim->reasons[w][DROP_AQM];
+	return n;
+}
+
+bool sim_near(double a, double b, double part, double slack)
+{
+	double d = a > b ? a - b : b - a;
+
+	if (d <= part * b + slack)
+		return true;
+	printf("     %.0f is not near %.0f (%+.3f %%)\n", a, b, b != 0 ? (a - b) / b * 100 : 0);
+	return false;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Virtual-time simulation around shapers for the tests of this folder: flows that keep a given
+ * number of packets waiting, one or more workers, and a sink that checks the order of every flow
+ * and counts bytes. No clock is read: `now` moves as the test says.
+ */
+#ifndef SLUICE_TESTS_SHAPE_SIM_H
+#define SLUICE_TESTS_SHAPE_SIM_H
+
+#include "controlplane/channel/counters.h"
+#include "dataplane/flow/flow.h"
+#include "dataplane/shape/shaper.h"
+
+#define SIM_WORKERS 16
+#define SIM_BURST 32
+#define SIM_START_NS 1000000000000ull
+
+struct sim_flow {
+	struct flow flow;
+	uint32_t offered, sent; /* packets */
+	uint32_t last_seq;
+	uint64_t sent_bytes; /* as charged, without settling */
+	uint64_t last_ns;    /* when its last packet left */
+	unsigned worker;
+	uint32_t wire_bytes; /* of its packets; 0: random sizes 60..1518 */
+	uint32_t keep;	     /* packets to keep in the shaper */
+};
+
+struct sim {
+	struct shaper_shared *shared;
+	struct shaper *shaper[SIM_WORKERS];
+	unsigned workers;
+	struct shaper_config *config;
+	struct sim_flow *flows;
+	unsigned flow_count;
+	uint64_t reasons[SIM_WORKERS][REASON_COUNT];
+	uint64_t now;
+	uint64_t bytes, packets; /* sent */
+	uint64_t offered;
+	uint64_t max_delay_ns;
+	uint64_t direct; /* packets that never waited */
+	unsigned reordered;
+	uint32_t random;
+};
+
+/* EAL without hugepages and ports, and a packet pool: once per program. */
+void sim_eal(void);
+unsigned sim_packets_in_use(void);
+
+/* A configuration with `classes` classes, all in use and unlimited, weight 1; sim_free frees it. */
+struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint32_t queues);
+void sim_free(struct sim *sim);
+
+/* Give sim->config to every worker. */
+void sim_configure(struct sim *sim);
+
+/* Offer a packet of one flow now: true if it left at once. */
+bool sim_offer(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes);
+
+/* Let one worker dequeue what it may at `now`. Returns packets. */
+unsigned sim_dequeue(struct sim *sim, unsigned worker);
+
+/* One round of a worker: top up its flows, dequeue. */
+void sim_poll(struct sim *sim, unsigned worker);
+
+/* All workers poll every step_ns until `until`. */
+void sim_run(struct sim *sim, uint64_t until, uint64_t step_ns);
+
+uint32_t sim_random(struct sim *sim);
+uint64_t sim_class_bytes(const struct sim *sim, uint32_t class_id);
+uint64_t sim_backlog(const struct sim *sim);
+uint64_t sim_dropped(const struct sim *sim);
+
+/* |a - b| <= part * b + slack */
+bool sim_near(double a, double b, double part, double slack);
+
+#endif
