@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Measuring TCP from where the box stands, without touching a packet: round-trip times of both
+ * halves of the path, connection times, retransmissions before and behind the box, reordering.
+ * State is in struct flow_measure (flow_measure.h), figures go to struct measure_class.
+ *
+ * Halves. The LAN half is box -> LAN host -> box, the WAN half box -> WAN host -> box; their sum is
+ * what the hosts see. A packet that comes from one side and the answer from the other measure the
+ * half of the side that answered. A packet's time is that of the call, before it waits in a queue
+ * of the box: waiting there is part of the half it is going to (and is known apart: `queue`).
+ *
+ * Threads: a worker measures its own flows into its own classes; nobody else writes. The control
+ * thread reads both at leisure and merges (measure_class_merge()).
+ */
+#ifndef SLUICE_MEASURE_TCP_H
+#define SLUICE_MEASURE_TCP_H
+
+#include <stdint.h>
+
+#include "dataplane/measure/flow_measure.h"
+#include "dataplane/measure/histogram.h"
+
+struct pkt;
+struct rte_mbuf;
+
+/* Which side sent a packet. Also the index of every per-direction array here. */
+enum measure_from { FROM_LAN = 0, FROM_WAN = 1 };
+
+/* The figures of one class on one worker. Zeroed memory is the empty set. Written by the worker. */
+struct measure_class {
+	struct histogram rtt_lan, rtt_wan; /* round-trip times of the halves */
+	struct histogram connect;	   /* first SYN to the ACK that completes the handshake */
+	struct histogram box;		   /* time in the box; recorded by the worker */
+	struct histogram queue;		   /* time in its queues; recorded by the worker */
+	uint64_t tcp_packets[2];
+	uint64_t data_packets[2];	  /* those that take sequence numbers: data, SYN, FIN */
+	uint64_t retransmits_before[2];	  /* the original never got to the box */
+	uint64_t retransmits_after[2];	  /* the original passed the box, unacknowledged so far */
+	uint64_t retransmits_needless[2]; /* had been acknowledged already: no data was lost */
+	uint64_t reordered[2];		  /* came late, but on the first sending */
+	uint64_t zero_windows[2];	  /* receiver full: times its window went to zero */
+	uint64_t connections;		  /* handshakes completed */
+	uint64_t failed; /* refused, or four SYN without an answer (7 s by RFC 6298) */
+	uint64_t resets; /* RST on a connection that was open */
+};
+
+/* What `show flows` says of one flow. 0 in a time: never measured, there is no figure. */
+struct measure_flow_view {
+	uint64_t rtt_lan_min_ns, rtt_lan_last_ns;
+	uint64_t rtt_wan_min_ns, rtt_wan_last_ns;
+	uint64_t connect_ns;
+	uint32_t retransmits[2]; /* by sender: before, after and needless together */
+	uint32_t reordered[2];
+	uint32_t zero_windows[2];
+};
+
+/*
+ * Measure one TCP packet: p has PKT_TCP, f is its flow's, `from` the side it came from. now_ns is
+ * clock.h time, never going back from call to call. Any field of the packet may lie: figures
+ * then do as well, nothing else. Sets PKT_RETRANSMIT on data that has passed the box before. Owning
+ * worker only.
+ */
+void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from,
+	uint64_t now_ns, struct measure_class *c);
+
+/*
+ * measure_tcp() for the TCP packets of a burst; other packets are passed over. Every pkt->flow is
+ * set; `classes` is this worker's array, indexed by flow->class_id. Packets of the record that
+ * stands for "no flow of its own" (FLOW_OTHER) are counted in tcp_packets only.
+ */
+void measure_bulk(
+	struct rte_mbuf **pkts, unsigned n, uint64_t now_ns, struct measure_class *classes);
+
+/* Read one flow's figures. Any thread, from a copy of the record (see flow.h). */
+void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *view);
+
+/* Add the figures of `from` to `into`, which belongs to the caller (control thread). */
+void measure_class_merge(struct measure_class *into, const struct measure_class *from);
+
+/*
+ * Loss of the data packets sent from side `from`, as a share: on the way to the box, and behind
+ * it. 0 if there were none. Behind the box every transmission can be followed. Before it, a loss
+ * shows only in the first packet that gets through, so it is the share of segments that did not
+ * arrive at first. From the counters of any merged or subtracted set.
+ */
+double measure_loss_before(const struct measure_class *c, enum measure_from from);
+double measure_loss_after(const struct measure_class *c, enum measure_from from);
+
+/* Take an earlier sum out of a later one: the figures of the time between. */
+void measure_class_subtract(struct measure_class *c, const struct measure_class *earlier);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Cycles a packet that measure_bulk() takes: TCP data one way and ACKs the other, all in order,
+ * with few flows and with many in random order, beside the same loop without measuring (the cost of
+ * the generator). No EAL: bursts of 32 in plain memory, as the flow stage leaves them.
+ */
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/mman.h>
+
+#include <rte_cycles.h>
+
+#include "dataplane/flow/flow.h"
+#include "dataplane/measure/tcp.h"
+
+#define BURST 32
+#define SLOTS 64 /* bursts in memory at a time */
+#define ROUNDS 200
+#define WINDOW 40 /* packets under way */
+
+struct buffer {
+	struct rte_mbuf m;
+	struct pkt p;
+};
+
+/* What the generator knows of a flow; small, or it would be measured itself. */
+struct peer {
+	uint32_t next, acked;
+};
+
+static uint32_t burst_cycles[ROUNDS * SLOTS];
+
+static struct buffer *buffers;
+static struct flow *flows;
+static struct peer *peers;
+static struct measure_class *classes;
+static struct rte_mbuf *pkts[SLOTS][BURST];
+static uint64_t random_state = 88172645463325252u;
+static uint64_t now_ns = 1000000000;
+
+static uint64_t next_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+/*
+ * A burst comes from one port. Half of the flows are downloads, half uploads; an ACK comes for
+ * every second data packet, a window behind: so of the packets of either port two in three are
+ * data.
+ */
+static void fill(uint32_t flow_count)
+{
+	for (unsigned s = 0; s < SLOTS; s++) {
+		uint8_t port = s & 1;
+
+		for (unsigned i = 0; i < BURST; i++) {
+			bool data = next_random() % 3 < 2;
+			uint32_t n = (uint32_t)(((next_random() >> 32) * flow_count) >> 32);
+			/* Even flows send from port 0, odd ones from port 1. */
+			n = flow_count > 1 ? (n & ~1u) | (data ? port : !port) : 0;
+			struct pkt *p = &buffers[s * BURST + i].p;
+			struct peer *peer = &peers[n];
+
+			p->flow = &flows[n];
+			p->tcp_tsval = (uint32_t)(now_ns / 1000000);
+			p->tcp_tsecr = p->tcp_tsval - 20;
+			p->dir = flow_count > 1 ? port : data;
+			if (data) {
+				p->payload_len = 1448;
+				p->tcp_seq = peer->next;
+				p->tcp_ack = 1;
+				peer->next += 1448;
+			} else {
+				p->payload_len = 0;
+				p->tcp_seq = 1;
+				if (peer->next - peer->acked > WINDOW * 1448)
+					peer->acked += 2 * 1448;
+				p->tcp_ack = peer->acked;
+			}
+		}
+	}
+}
+
+static void start(uint32_t flow_count)
+{
+	memset(flows, 0, flow_count * sizeof(*flows));
+	memset(peers, 0, flow_count * sizeof(*peers));
+	memset(classes, 0, 4 * sizeof(*classes));
+	for (uint32_t n = 0; n < flow_count; n++) {
+		struct pkt syn = {.flags = PKT_IP | PKT_TCP, .tcp_flags = TH_SYN, .tcp_window = 1};
+
+		flows[n].class_id = n & 3;
+		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns, &classes[n & 3]);
+		syn.tcp_flags = TH_SYN | TH_ACK;
+		syn.tcp_ack = 1;
+		measure_tcp(&flows[n].measure, &syn, FROM_WAN, now_ns + 20000000, &classes[n & 3]);
+		syn.tcp_flags = TH_ACK;
+		syn.tcp_seq = 1;
+		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns + 21000000, &classes[n & 3]);
+		peers[n].next = peers[n].acked = 1;
+	}
+	now_ns += 30000000;
+	for (unsigned i = 0; i < SLOTS * BURST; i++) {
+		struct pkt *p = &buffers[i].p;
+
+		p->flags = PKT_IP | PKT_TCP | PKT_TCP_TS;
+		p->tcp_flags = TH_ACK;
+		p->tcp_window = 1000;
+		p->l4_off = 34;
+		p->payload_off = 66;
+		pkts[i / BURST][i % BURST] = &buffers[i].m;
+	}
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * The flow stage has touched the first line of each record (key and class) shortly before, so that
+ * is done here too, outside the time taken: only the lines of measure/ are cold.
+ */
+static void touch(unsigned s)
+{
+	for (unsigned i = 0; i < BURST; i++)
+		*(volatile uint32_t *)&pkt_of(pkts[s][i])->flow->last_seen_ms = (uint32_t)now_ns;
+}
+
+static double median(uint32_t *values, unsigned count)
+{
+	qsort(values, count, sizeof(*values), ascending);
+	return values[count / 2];
+}
+
+/* Median over all bursts, less what taking the time costs. */
+static double run(uint32_t flow_count)
+{
+	static uint32_t idle[ROUNDS];
+
+	for (unsigned r = 0; r < ROUNDS; r++) {
+		fill(flow_count);
+		for (unsigned s = 0; s < SLOTS; s++) {
+			touch(s);
+			uint64_t from = rte_rdtsc_precise();
+			measure_bulk(pkts[s], BURST, now_ns, classes);
+			burst_cycles[r * SLOTS + s] = (uint32_t)(rte_rdtsc_precise() - from);
+			now_ns += 3000;
+		}
+		uint64_t from = rte_rdtsc_precise();
+		measure_bulk(pkts[0], 0, now_ns, classes);
+		idle[r] = (uint32_t)(rte_rdtsc_precise() - from);
+	}
+	return (median(burst_cycles, ROUNDS * SLOTS) - median(idle, ROUNDS)) / BURST;
+}
+
+static double record_cycles(void)
+{
+	enum { N = 1 << 20 };
+	uint32_t *values = malloc(N * sizeof(*values));
+
+	for (unsigned i = 0; i < N; i++)
+		values[i] = (uint32_t)(next_random() >> 40); /* to 16 ms */
+	uint64_t from = rte_rdtsc_precise();
+	for (unsigned i = 0; i < N; i++)
+		histogram_record(&classes[0].box, values[i]);
+	double cycles = (double)(rte_rdtsc_precise() - from) / N;
+	free(values);
+	return cycles;
+}
+
+int main(void)
+{
+	static const uint32_t counts[] = {1, 1000, 100000, 1000000};
+
+	buffers = aligned_alloc(64, SLOTS * BURST * sizeof(*buffers));
+	flows = aligned_alloc(1 << 21, (size_t)1000000 * sizeof(*flows));
+	/* The daemon's table lies in huge pages. */
+	madvise(flows, (size_t)1000000 * sizeof(*flows), MADV_HUGEPAGE);
+	peers = calloc(1000000, sizeof(*peers));
+	classes = calloc(4, sizeof(*classes));
+	if (buffers == NULL || flows == NULL || peers == NULL || classes == NULL) {
+		fprintf(stderr, "measure_bench: no memory, 400 MB are needed\n");
+		return 1;
+	}
+	memset(buffers, 0, SLOTS * BURST * sizeof(*buffers));
+	printf("%-34s %s\n", "measure_bulk, TCP, 32 a burst", "cycles a packet");
+	for (unsigned k = 0; k < sizeof(counts) / sizeof(counts[0]); k++) {
+		start(counts[k]);
+		run(counts[k]); /* fill windows and caches */
+		printf("%10u flows %17s %6.1f\n", counts[k], "", run(counts[k]));
+	}
+	printf("%-34s %6.1f\n", "histogram_record, up to 16 ms", record_cycles());
+	free(buffers);
+	free(flows);
+	free(peers);
+	free(classes);
+	return 0;
+}
