@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What compress/ keeps per flow: does compressing it pay? Zeroed in a new flow. */
+/* What compress/ keeps per flow: does compressing it pay? Zeroed in a new flow; decide.c alone
+ * writes it, on the flow's worker. */
 #ifndef SLUICE_COMPRESS_FLOW_CODEC_H
 #define SLUICE_COMPRESS_FLOW_CODEC_H
 
+#include <assert.h>
 #include <stdint.h>
 
 struct flow_codec {
-	uint8_t state;     /* enum flow_codec_state, decide.h */
-	uint8_t fails;     /* tries in a row that did not pay */
-	uint8_t back_off;  /* exponent of the present pause */
+	uint8_t state;	  /* enum flow_codec_state, decide.h */
+	uint8_t fails;	  /* tries in a row that did not pay */
+	uint8_t back_off; /* exponent of the present pause */
 	uint8_t reserved;
-	uint32_t skip;     /* packets to let pass before the next try */
-	uint64_t saved_bytes;
+	uint32_t skip;	      /* packets to let pass before the next try */
+	uint64_t saved_bytes; /* on the wire, over the flow's life */
 };
+static_assert(sizeof(struct flow_codec) == 16, "part of a line of struct flow");
 
 #endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which packets are worth compressing: each flow earns it. The worker asks before it runs the codec
+ * (lz4.h) and reports what came of it. State: struct flow_codec, in the flow record.
+ *
+ * As RFC 3173, 2.2 advises: small packets are not tried; after COMPRESS_FAILS failures in a row the
+ * flow pauses for 1, 2, 4 ... 64 packets, one try after each pause; a success ends that. Where a
+ * flow has not proven itself, a sample of the bytes' distribution goes before the try and finds
+ * encrypted or compressed data at a sixth of the price. Only in the longest pause the sample is
+ * left out: it would keep out for ever what repeats itself without looking uneven.
+ */
+#ifndef SLUICE_COMPRESS_DECIDE_H
+#define SLUICE_COMPRESS_DECIDE_H
+
+#include <stdint.h>
+
+#include "controlplane/channel/counters.h"
+#include "dataplane/compress/flow_codec.h"
+
+#define COMPRESS_SMALL_BYTES 96	  /* payloads below this are not tried */
+#define COMPRESS_SAMPLE_BYTES 512 /* payloads from this on are sampled before a try */
+#define COMPRESS_FAILS 4	  /* failures in a row until the first pause */
+#define COMPRESS_BACK_OFF_MAX 6	  /* the longest pause: 1 << 6 packets */
+
+enum flow_codec_state {
+	FLOW_CODEC_PROBE, /* not proven: sampled, then tried */
+	FLOW_CODEC_ON,	  /* the last try paid */
+	FLOW_CODEC_OFF,	  /* pausing */
+};
+
+/* What a link frame must save to be worth the work at both ends: 3 %, at least 16 bytes.
+ * original_bytes: the frame as the host sent it. */
+static inline uint32_t compress_min_gain(uint32_t original_bytes)
+{
+	uint32_t gain = original_bytes * 3 / 100;
+
+	return gain > 16 ? gain : 16;
+}
+
+/*
+ * Is this packet of the flow worth a try? payload: what follows the TCP or UDP header. Returns
+ * REASON_NONE: compress, then call compress_result(); else the reason to pass it on as it is, and
+ * compress_result() is not called: PASS_LINK_SMALL, PASS_LINK_BACKOFF, PASS_LINK_NO_GAIN (the
+ * sample looks random). The flow's worker.
+ */
+enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, uint32_t len);
+
+/*
+ * What came of a try: the frame had original_bytes, its link frame has wire_bytes with all of its
+ * headers, or 0 when the codec gave up. A try that saved at least compress_min_gain() counts as a
+ * success and must have been sent; anything else is a failure. The flow's worker.
+ */
+void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Link frames (frame.h): writes the headers that shim.h describes, and on the way back believes
+ * nothing until the check over the decompressed bytes has verified.
+ */
+#include "dataplane/link/frame.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_udp.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "controlplane/channel/counters.h"
+#include "dataplane/compress/lz4.h"
+#include "dataplane/packet/edit.h"
+#include "dataplane/packet/packet.h"
+
+#define TTL 64
+#define DSCP_CS6 48
+
+static_assert(LINK_OVERHEAD_IPV4 ==
+		      sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
+	"shim.h");
+static_assert(LINK_OVERHEAD_IPV6 ==
+		      sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
+	"shim.h");
+
+/* The check of shim.h; `shim` has the field 0. */
+static inline uint32_t check_of(
+	const uint8_t shim[LINK_SHIM_BYTES], const uint8_t *original, uint32_t len, uint64_t key)
+{
+	uint64_t seed = XXH3_64bits_withSeed(shim, LINK_SHIM_BYTES, key);
+
+	return (uint32_t)XXH3_64bits_withSeed(original, len, seed);
+}
+
+/*
+ * Offset of the IP header in the inner bytes where the ECN field can be found again at the far end
+ * before the packet is parsed there: directly, or behind Ethernet and up to two VLAN tags. -1
+ * elsewhere: the packet then crosses the link as one that does not speak ECN.
+ */
+static int ecn_offset(const uint8_t *inner, uint32_t len, bool routed)
+{
+	uint32_t off = 0;
+
+	if (!routed) {
+		uint16_t type = 0;
+
+		off = 12;
+		for (int tags = 0; off + 2 <= len; tags++) {
+			type = (uint16_t)(inner[off] << 8 | inner[off + 1]);
+			if (tags == 2 ||
+				(type != RTE_ETHER_TYPE_VLAN && type != RTE_ETHER_TYPE_QINQ))
+				break;
+			off += 4;
+		}
+		if (off + 2 > len || (type != RTE_ETHER_TYPE_IPV4 && type != RTE_ETHER_TYPE_IPV6))
+			return -1;
+		off += 2;
+	}
+	if (off + sizeof(struct rte_ipv4_hdr) > len)
+		return -1;
+	return inner[off] >> 4 == 4 || inner[off] >> 4 == 6 ? (int)off : -1;
+}
+
+static inline uint8_t ecn_get(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 4 ? ip[1] & 3 : ip[1] >> 4 & 3;
+}
+
+/* Change the ECN field, and the IPv4 checksum by the difference: a wrong one stays wrong. */
+static void ecn_set(uint8_t *ip, uint8_t ecn)
+{
+	if (ip[0] >> 4 == 6) {
+		ip[1] = (uint8_t)((ip[1] & 0xcf) | ecn << 4);
+		return;
+	}
+
+	uint16_t before, after, checksum;
+
+	memcpy(&before, ip, 2);
+	ip[1] = (uint8_t)((ip[1] & 0xfc) | ecn);
+	memcpy(&after, ip, 2);
+	memcpy(&checksum, ip + 10, 2);
+	checksum = packet_checksum_adjust16(checksum, before, after);
+	memcpy(ip + 10, &checksum, 2);
+}
+
+/* RFC 6040, figure 4. -1: drop. */
+static const int8_t ecn_egress[4][4] = {
+	/* by inner, then by outer field */
+	[ECN_NOT_ECT] = {ECN_NOT_ECT, ECN_NOT_ECT, ECN_NOT_ECT, -1},
+	[ECN_ECT1] = {ECN_ECT1, ECN_ECT1, ECN_ECT1, ECN_CE},
+	[ECN_ECT0] = {ECN_ECT0, ECN_ECT1, ECN_ECT0, ECN_CE},
+	[ECN_CE] = {ECN_CE, ECN_CE, ECN_CE, ECN_CE},
+};
+
+void link_tx_init(struct link_tx *tx, uint8_t lane)
+{
+	memset(tx, 0, sizeof(*tx));
+	tx->lane = lane;
+}
+
+uint32_t link_tx_next(const struct link_tx *tx, uint32_t session_id)
+{
+	if (__atomic_load_n(&tx->session_id, __ATOMIC_ACQUIRE) != session_id)
+		return 0;
+	return (uint32_t)__atomic_load_n(&tx->next, __ATOMIC_ACQUIRE);
+}
+
+const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *in, uint32_t *len)
+{
+	const struct pkt *pkt = pkt_of(in);
+
+	if (!path->routed) {
+		*len = rte_pktmbuf_data_len(in);
+		return rte_pktmbuf_mtod(in, const uint8_t *);
+	}
+	*len = pkt->flags & PKT_IP && pkt->l3_off + pkt->l3_len <= rte_pktmbuf_data_len(in)
+		       ? pkt->l3_len
+		       : 0;
+	return rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off);
+}
+
+/* The most that the empty mbuf and the path MTU leave for a blob. */
+static uint32_t blob_max(const struct link_path *path, const struct rte_mbuf *out)
+{
+	uint32_t headers = link_headers_bytes(path);
+	uint32_t frame_max =
+		RTE_MIN((uint32_t)rte_pktmbuf_tailroom(out), path->path_mtu + link_l2_bytes(path));
+
+	return frame_max > headers ? frame_max - headers : 0;
+}
+
+uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, struct rte_mbuf *out,
+	uint32_t min_gain, uint32_t *room)
+{
+	uint32_t frame = rte_pktmbuf_data_len(in), headers = link_headers_bytes(path);
+
+	*room = frame > headers + min_gain ? frame - headers - min_gain : 0;
+	*room = RTE_MIN(*room, blob_max(path, out));
+	return rte_pktmbuf_mtod_offset(out, uint8_t *, headers);
+}
+
+/* Write the outer headers, up to the UDP header, in front of `payload` bytes of shim and blob that
+ * are already in place (the UDP checksum of IPv6 covers them). */
+static void write_headers(const struct link_path *path, struct rte_mbuf *out, uint32_t payload,
+	uint8_t dscp, uint8_t ecn, uint16_t source_port)
+{
+	uint8_t *p = rte_pktmbuf_mtod(out, uint8_t *);
+	uint8_t traffic_class = (uint8_t)(dscp << 2 | ecn);
+	uint32_t udp_len = sizeof(struct rte_udp_hdr) + payload;
+	struct rte_udp_hdr *udp;
+
+	memcpy(p, path->next_hop_mac, 6);
+	memcpy(p + 6, path->our_mac, 6);
+	p += 12;
+	if (path->vlan != 0) {
+		link_put32(p, (uint32_t)RTE_ETHER_TYPE_VLAN << 16 | path->vlan);
+		p += 4;
+	}
+	if (path->family == 4) {
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(p + 2);
+
+		p[0] = RTE_ETHER_TYPE_IPV4 >> 8;
+		p[1] = RTE_ETHER_TYPE_IPV4 & 0xff;
+		ip->version_ihl = RTE_IPV4_VHL_DEF;
+		ip->type_of_service = traffic_class;
+		ip->total_length = rte_cpu_to_be_16((uint16_t)(sizeof(*ip) + udp_len));
+		ip->packet_id = 0;
+		ip->fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG);
+		ip->time_to_live = TTL;
+		ip->next_proto_id = IPPROTO_UDP;
+		ip->hdr_checksum = 0;
+		memcpy(&ip->src_addr, path->our_address + 12, 4);
+		memcpy(&ip->dst_addr, path->peer_address + 12, 4);
+		ip->hdr_checksum = rte_ipv4_cksum(ip);
+		udp = (struct rte_udp_hdr *)(ip + 1);
+	} else {
+		struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(p + 2);
+
+		p[0] = RTE_ETHER_TYPE_IPV6 >> 8;
+		p[1] = RTE_ETHER_TYPE_IPV6 & 0xff;
+		ip->vtc_flow = rte_cpu_to_be_32(UINT32_C(6) << 28 | (uint32_t)traffic_class << 20);
+		ip->payload_len = rte_cpu_to_be_16((uint16_t)udp_len);
+		ip->proto = IPPROTO_UDP;
+		ip->hop_limits = TTL;
+		memcpy(ip->src_addr, path->our_address, 16);
+		memcpy(ip->dst_addr, path->peer_address, 16);
+		udp = (struct rte_udp_hdr *)(ip + 1);
+	}
+	udp->src_port = rte_cpu_to_be_16(source_port);
+	udp->dst_port = rte_cpu_to_be_16(path->port);
+	udp->dgram_len = rte_cpu_to_be_16((uint16_t)udp_len);
+	udp->dgram_cksum = 0;
+	if (path->family != 4)
+		udp->dgram_cksum = rte_ipv6_udptcp_cksum((struct rte_ipv6_hdr *)udp - 1, udp);
+	out->data_len = (uint16_t)((uint8_t *)udp - rte_pktmbuf_mtod(out, uint8_t *) + udp_len);
+	out->pkt_len = out->data_len;
+}
+
+int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
+	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
+{
+	const struct pkt *pkt = pkt_of(in);
+	uint32_t headers = link_headers_bytes(path), inner_len;
+	const uint8_t *inner = link_inner(path, in, &inner_len);
+	uint8_t *p = rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES);
+	int ip;
+
+	if (path->session_id == 0 || !path->alive)
+		return -ENOTCONN;
+	if (blob_len > blob_max(path, out) || inner_len == 0)
+		return -EMSGSIZE;
+	if (tx->session_id != path->session_id) {
+		__atomic_store_n(&tx->next, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&tx->session_id, path->session_id, __ATOMIC_RELEASE);
+	}
+
+	struct link_shim shim = {
+		.version = LINK_VERSION,
+		.codec = codec,
+		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
+		.lane = tx->lane,
+		.original_len = (uint16_t)inner_len,
+		.seq = (uint32_t)tx->next,
+		.sent = link_timestamp(now_ns),
+	};
+
+	link_shim_write(p, &shim);
+	link_put32(p + 12, check_of(p, inner, inner_len, path->tx_key));
+	/* From the bytes: a queue may have marked the packet since it was parsed. */
+	ip = ecn_offset(inner, inner_len, path->routed);
+	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
+		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), LINK_SOURCE_PORT + tx->lane);
+
+	__atomic_store_n(&tx->next, tx->next + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&tx->packets, tx->packets + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&tx->original_bytes, tx->original_bytes + rte_pktmbuf_data_len(in),
+		__ATOMIC_RELAXED);
+	__atomic_store_n(
+		&tx->wire_bytes, tx->wire_bytes + rte_pktmbuf_data_len(out), __ATOMIC_RELAXED);
+	return 0;
+}
+
+int link_encode_control(
+	const struct link_path *path, const uint8_t *msg, uint32_t len, struct rte_mbuf *out)
+{
+	uint32_t headers = link_headers_bytes(path);
+
+	if (len < LINK_SHIM_BYTES || len - LINK_SHIM_BYTES > blob_max(path, out))
+		return -EMSGSIZE;
+	memcpy(rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES), msg, len);
+	write_headers(path, out, len, DSCP_CS6, ECN_NOT_ECT, LINK_CONTROL_SOURCE_PORT);
+	return 0;
+}
+
+/* What can be judged by the shim alone. */
+static bool shim_ok(const struct link_shim *s)
+{
+	return s->version == LINK_VERSION && (s->flags & ~LINK_FLAGS_KNOWN) == 0;
+}
+
+int link_peek_lane(const uint8_t *payload, uint32_t len)
+{
+	struct link_shim shim;
+
+	if (len < LINK_SHIM_BYTES)
+		return -1;
+	link_shim_read(payload, &shim);
+	if (shim.codec == LINK_CODEC_CONTROL)
+		return LINK_PEEK_CONTROL; /* also of other versions: the session says what it heard
+					   */
+	return shim_ok(&shim) ? shim.lane : -1;
+}
+
+/* Note a verified frame in its lane, under the keys of `session_id`. */
+static int count(struct link_seq *lane, uint32_t session_id, const struct link_shim *shim,
+	uint64_t now_ns, uint64_t *delay_ns)
+{
+	int32_t newer = (int32_t)(session_id - lane->session_id);
+
+	if (newer < 0) {
+		/* Overtaken by the first frame of the new session. What it was can't be told any
+		 * more. */
+		__atomic_store_n(&lane->received, lane->received + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&lane->late, lane->late + 1, __ATOMIC_RELEASE);
+		return -EALREADY;
+	}
+	if (newer > 0)
+		link_seq_start(lane, session_id, 0);
+	return link_seq_accept(lane, shim->seq, shim->sent, now_ns, delay_ns);
+}
+
+int link_decode(const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq lanes[LINK_LANES], struct rte_mbuf *out, uint64_t now_ns,
+	uint64_t *delay_ns)
+{
+	const struct pkt *pkt = pkt_of(in);
+	const uint8_t *payload = rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off);
+	const uint8_t *blob = payload + LINK_SHIM_BYTES;
+	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *), plain[LINK_SHIM_BYTES];
+	uint32_t blob_len, inner_min, session_id;
+	struct link_shim shim;
+
+	if (path == NULL || path->session_id == 0)
+		return -DROP_LINK_NO_SESSION;
+	if ((uint32_t)pkt->payload_off + pkt->payload_len > rte_pktmbuf_data_len(in) ||
+		pkt->payload_len < LINK_SHIM_BYTES)
+		return -DROP_LINK_BAD_SHIM;
+	blob_len = pkt->payload_len - LINK_SHIM_BYTES;
+	link_shim_read(payload, &shim);
+	inner_min = path->routed ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ether_hdr);
+	if (!shim_ok(&shim) ||
+		(shim.flags & LINK_FLAG_ROUTED) != (path->routed ? LINK_FLAG_ROUTED : 0) ||
+		shim.original_len < inner_min || shim.original_len > rte_pktmbuf_tailroom(out))
+		return -DROP_LINK_BAD_SHIM;
+
+	switch (shim.codec) {
+	case LINK_CODEC_RAW:
+		if (blob_len != shim.original_len)
+			return -DROP_LINK_BAD_SHIM;
+		memcpy(inner, blob, blob_len);
+		break;
+	case LINK_CODEC_LZ4:
+		if (decompress_lz4(blob, blob_len, inner, shim.original_len) != 0)
+			return -DROP_LINK_BAD_DATA;
+		break;
+	default:
+		return -DROP_LINK_BAD_SHIM;
+	}
+
+	memcpy(plain, payload, LINK_SHIM_BYTES - 4);
+	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
+	session_id = path->session_id;
+	if (check_of(plain, inner, shim.original_len, path->rx_key) != shim.check) {
+		if (now_ns >= path->rx_key_old_until_ns ||
+			check_of(plain, inner, shim.original_len, path->rx_key_old) != shim.check)
+			return -DROP_LINK_BAD_CHECK;
+		session_id--;
+	}
+	if (count(&lanes[shim.lane], session_id, &shim, now_ns, delay_ns) != 0)
+		return -DROP_LINK_DUPLICATE;
+
+	int ip = ecn_offset(inner, shim.original_len, path->routed);
+	uint8_t before = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
+	int8_t after = ecn_egress[before][pkt->ecn & 3];
+
+	if (after < 0)
+		return -DROP_LINK_CE;
+	if (ip >= 0 && after != before)
+		ecn_set(inner + ip, (uint8_t)after);
+	out->data_len = shim.original_len;
+	out->pkt_len = shim.original_len;
+	return 0;
+}

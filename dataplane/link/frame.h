@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Link frames: the outer headers around a compressed packet, and the way back. The worker chooses
+ * and runs the codec (compress/), this writes and verifies what shim.h describes. session.c decides
+ * whether a peer is there at all; it reaches this code as a struct link_path.
+ *
+ * Sending, by the flow's worker, with `out` a fresh mbuf of one segment:
+ *
+ *     lane = link_lane(path, my_worker, pkt->steer_hash);
+ *     inner = link_inner(path, in, &inner_len);
+ *     blob = link_blob(path, in, out, min_gain, &room);
+ *     if (room == 0 || (n = compressor_lz4(c, inner, inner_len, blob, room, 1)) <= 0)
+ *             send `in` as it is;
+ *     link_encode(&tx[lane & 15], path, in, LINK_CODEC_LZ4, n, out, now_ns);
+ *
+ * Receiving: link_peek_lane() tells the worker ((lane & 15) % workers) that owns the lane and so
+ * the flow inside; there link_decode(). LINK_PEEK_CONTROL goes to the control thread, its UDP
+ * payload to link_session_receive().
+ */
+#ifndef SLUICE_LINK_FRAME_H
+#define SLUICE_LINK_FRAME_H
+
+#include <stdint.h>
+
+#include "dataplane/link/path.h"
+#include "dataplane/link/seq.h"
+#include "dataplane/link/shim.h"
+
+struct rte_mbuf;
+
+/*
+ * The sending side of one lane: 16 of them (by receiving worker) per sending worker and peer.
+ * worker: writes. control thread: reads session_id and next for the hello, and the counters.
+ */
+struct link_tx {
+	uint64_t next; /* packets sent in this session: the next sequence number */
+	uint32_t session_id;
+	uint8_t lane;
+	uint8_t reserved[3];
+	uint64_t packets;	 /* over all sessions */
+	uint64_t original_bytes; /* frames as the hosts sent them */
+	uint64_t wire_bytes;	 /* link frames */
+};
+
+/* A lane that has sent nothing. */
+void link_tx_init(struct link_tx *tx, uint8_t lane);
+
+/* How many packets `tx` has sent in session `session_id`: what the hello announces. Control
+ * thread. */
+uint32_t link_tx_next(const struct link_tx *tx, uint32_t session_id);
+
+/* The lane for packets of a flow with that steer_hash, sent by `worker`: its lower four bits are
+ * the worker that owns the flow at the peer. path->session_id must not be 0. */
+static inline uint8_t link_lane(const struct link_path *path, unsigned worker, uint16_t steer_hash)
+{
+	return (uint8_t)(worker * LINK_WORKERS_MAX + (steer_hash & 127) % path->peer_workers);
+}
+
+/* Bytes in front of the outer IP header, and in front of the blob. */
+static inline uint32_t link_l2_bytes(const struct link_path *path)
+{
+	return path->vlan != 0 ? LINK_L2_VLAN_BYTES : LINK_L2_BYTES;
+}
+
+static inline uint32_t link_headers_bytes(const struct link_path *path)
+{
+	return link_l2_bytes(path) + (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6);
+}
+
+/*
+ * The bytes of a parsed packet that cross the link: the whole frame, or on a routed path its IP
+ * packet. *len is 0 when there are none (no IP packet on a routed path).
+ */
+const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *in, uint32_t *len);
+
+/*
+ * Where in `out` (fresh, empty) the codec writes its blob, and in *room the most it may write: less
+ * than that and the link frame is at least min_gain bytes shorter than `in`, fits the path MTU and
+ * the mbuf. *room is 0 when that cannot be.
+ */
+uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, struct rte_mbuf *out,
+	uint32_t min_gain, uint32_t *room);
+
+/*
+ * Make `out` the link frame of `in`, around the blob_len bytes that stand at link_blob() already.
+ * `in` is parsed (struct pkt) and stays as it is; the caller keeps both mbufs and fills struct pkt
+ * of `out`. Takes the lane's next sequence number, only with 0. Returns 0, -EMSGSIZE when the outer
+ * packet would exceed the path MTU or the mbuf, -ENOTCONN without a live session.
+ */
+int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
+	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns);
+
+/*
+ * Make `out` (fresh, empty) the frame of a control message: msg is what link_session_tick() gave.
+ * Needs no session, only the addresses. 0 or -EMSGSIZE. Any thread that owns `out`.
+ */
+int link_encode_control(
+	const struct link_path *path, const uint8_t *msg, uint32_t len, struct rte_mbuf *out);
+
+#define LINK_PEEK_CONTROL LINK_LANES
+
+/* The lane of a link packet from its UDP payload, LINK_PEEK_CONTROL, or -1 if it is no link packet
+ * of this version. Nothing is verified yet. */
+int link_peek_lane(const uint8_t *payload, uint32_t len);
+
+/*
+ * Decode the link frame `in` (parsed: PKT_LINK, payload and ecn of struct pkt valid) of this peer
+ * into `out` (fresh, empty, with its headroom). lanes[LINK_LANES] is the peer's receive state; only
+ * the frame's own lane is touched, whose worker the caller is. Returns 0 with the inner frame in
+ * `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out` holds the
+ * IP packet alone and the caller prepends a link-layer header. *delay_ns (may be NULL): as
+ * link_seq_accept(). Otherwise minus an enum reason, nothing to deliver and the contents of `out`
+ * undefined:
+ *
+ *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
+ *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be
+ *     DROP_LINK_BAD_DATA     does not decompress to the length it says
+ *     DROP_LINK_BAD_CHECK    decompressed to something else, or is of another session
+ *     DROP_LINK_DUPLICATE    verified, but received before
+ *     DROP_LINK_CE           verified and counted, but marked CE around a packet without ECN
+ */
+int link_decode(const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq lanes[LINK_LANES], struct rte_mbuf *out, uint64_t now_ns,
+	uint64_t *delay_ns);
+
+#endif

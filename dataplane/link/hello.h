@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The hello: the one message of the control lane, as bytes and as a struct. session.c decides what
+ * it says and what follows from it; this only writes, signs, verifies and reads it.
+ *
+ * Behind the shim (codec CONTROL, check 0), network order:
+ *
+ *      0  4  magic "SLHO"              the same in every version
+ *      4  1  version of the message    the same in every version
+ *      5  1  flags: LINK_HELLO_READY, LINK_HELLO_ROUTED
+ *      6  1  workers, 1..16
+ *      7  1  codecs understood, one bit a number of enum link_codec
+ *      8  2  path MTU: largest outer IP packet
+ *     10  1  refusal: enum link_refusal, why the sender does not work with the receiver
+ *     11  1  number of announcements
+ *     12  4  reserved, 0
+ *     16  8  boot id
+ *     24 16  sender's nonce
+ *     40 16  receiver's nonce as last heard, or 0
+ *     56  8  sender's clock, ns
+ *     64  8  receiver's clock in the last hello heard from it, or 0
+ *     72  8  ns since that hello
+ *     80 48  received, unique, lost, duplicates, reordered, late: what arrived at the sender, 6 x 8
+ *    128 5n  announcements: lane (1), next sequence number that the sender will use in it (4)
+ *    ... 32  keyed BLAKE2b-256 of everything before, shim included; last in every version
+ */
+#ifndef SLUICE_LINK_HELLO_H
+#define SLUICE_LINK_HELLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/link/seq.h"
+#include "dataplane/link/shim.h"
+
+#define LINK_HELLO_VERSION 1
+#define LINK_HELLO_BYTES 128 /* without announcements and signature */
+#define LINK_NONCE_BYTES 16
+#define LINK_SIGNATURE_BYTES 32
+#define LINK_ANNOUNCE_BYTES 5
+#define LINK_ANNOUNCE_MAX 128 /* a hello; more lanes take turns */
+#define LINK_MESSAGE_MAX                                                                           \
+	(LINK_SHIM_BYTES + LINK_HELLO_BYTES + LINK_ANNOUNCE_MAX * LINK_ANNOUNCE_BYTES +            \
+		LINK_SIGNATURE_BYTES)
+
+#define LINK_HELLO_READY 0x01  /* the sender hears the receiver in this session */
+#define LINK_HELLO_ROUTED 0x02 /* the sender's end of the path is routed, not bridged */
+
+enum link_refusal {
+	LINK_REFUSAL_NONE,
+	LINK_REFUSAL_VERSION,
+	LINK_REFUSAL_PATH,    /* one end routed, the other bridged */
+	LINK_REFUSAL_CODECS,  /* no codec in common */
+	LINK_REFUSAL_WORKERS, /* a number of workers that no lane can name */
+	LINK_REFUSAL_MTU,     /* too small for anything */
+};
+
+/* One hello in host order. */
+struct link_hello {
+	uint32_t seq;  /* from the shim */
+	uint32_t sent; /* from the shim: link_timestamp() */
+	uint8_t version;
+	uint8_t flags;
+	uint8_t workers;
+	uint8_t codecs;
+	uint16_t path_mtu;
+	uint8_t refusal;
+	uint8_t announced; /* entries of announce[] */
+	uint64_t boot_id;
+	uint8_t nonce[LINK_NONCE_BYTES], echo[LINK_NONCE_BYTES];
+	uint64_t clock_ns, echo_clock_ns, echo_delay_ns;
+	struct link_seq_counts received; /* jitter_ns is not carried */
+	struct {
+		uint8_t lane;
+		uint32_t next;
+	} announce[LINK_ANNOUNCE_MAX];
+};
+
+/* Write and sign a message. Returns its length, at most LINK_MESSAGE_MAX, or -ENOSPC. */
+int link_hello_write(
+	const struct link_hello *hello, const uint8_t key[32], uint8_t *out, size_t room);
+
+/*
+ * Verify and read a message. 0; -EBADMSG: not a hello; -EACCES: the signature does not verify;
+ * -EPROTO: properly signed, but of another version: only `version` is filled. *hello is written
+ * with 0 and -EPROTO only.
+ */
+int link_hello_read(
+	const uint8_t *msg, size_t len, const uint8_t key[32], struct link_hello *hello);
+
+#endif

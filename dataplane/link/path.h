@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How to reach one peer: what a worker must know to write and read link frames. The control thread
+ * builds it from the policy, the neighbour table and the session (link_session_fill_path()) and
+ * publishes it as a whole; it is never changed afterwards. frame.c reads it for every packet.
+ */
+#ifndef SLUICE_LINK_PATH_H
+#define SLUICE_LINK_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct link_path {
+	/* From the session. */
+	uint64_t tx_key;     /* check key of what we send */
+	uint64_t rx_key;     /* check key of what the peer sends */
+	uint64_t rx_key_old; /* that of session_id - 1: frames in flight while the keys changed */
+	uint64_t rx_key_old_until_ns; /* from then on rx_key_old is void; 0: there is none */
+	uint32_t session_id;	      /* grows with every new pair of keys; 0: no session yet */
+	bool alive;		      /* the peer answers: data may be sent through the link */
+	uint8_t peer_workers;	      /* 1..LINK_WORKERS_MAX while session_id is not 0 */
+	uint16_t path_mtu; /* largest outer IP packet, the smaller of both ends' settings */
+	/* From the policy and the neighbour table. */
+	uint16_t port;	/* UDP port of the link, host order */
+	uint16_t vlan;	/* tag of the outer frame; 0: untagged */
+	uint8_t family; /* of the addresses: 4 or 6 */
+	bool routed;	/* only IP packets cross, without their link-layer header */
+	uint8_t our_mac[6], next_hop_mac[6];
+	uint8_t our_address[16], peer_address[16]; /* IPv4 as ::ffff:a.b.c.d */
+};
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The wire format of the peer link, byte by byte: what frame.c writes and reads around every
+ * compressed packet and session.c around every hello. Change it only together with LINK_VERSION.
+ *
+ * A link packet is
+ *
+ *     Ethernet [802.1Q]                     14 or 18 bytes
+ *     IPv4: no options, ID 0, DF, TTL 64    20 bytes     or    IPv6: no extension headers, 40 bytes
+ *     UDP                                    8 bytes
+ *     shim                                  16 bytes
+ *     blob                                  to the end of the UDP datagram
+ *
+ * UDP destination port: the link port, the same at both ends. Source port: 49152 + lane, and 49408
+ * for control frames, so that a lane stays on one path of an ECMP group and on one receive queue of
+ * the peer. UDP checksum: 0 (none) over IPv4, where the shim's check covers more than it could;
+ * computed over IPv6, which demands it (RFC 8200, 8.1). DSCP and ECN: copied from the inner packet
+ * (RFC 6040, normal mode); CS6 for control frames. ID 0 is right for a packet that is never
+ * fragmented (RFC 6864, 4.1).
+ *
+ * The shim, network order:
+ *
+ *      0                   1                   2                   3
+ *      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+ *     +---+-----+-----+---------------+-------------------------------+
+ *     |Ver|Codec|Flags|     Lane      |        Original length        |
+ *     +---+-----+-----+---------------+-------------------------------+
+ *     |                    Sequence number of the lane                |
+ *     +---------------------------------------------------------------+
+ *     |            Send time, monotonic, units of 1,024 ns            |
+ *     +---------------------------------------------------------------+
+ *     |                             Check                             |
+ *     +---------------------------------------------------------------+
+ *
+ * Ver      LINK_VERSION.
+ * Codec    enum link_codec: what the blob is.
+ * Flags    LINK_FLAG_*; a receiver refuses flags it does not know.
+ * Lane     sending worker * 16 + receiving worker. Control frames say 255; their codec tells them
+ *          from data of lane 255, and they have sequence numbers of their own.
+ * Length   of the inner frame before compression; of the message for CONTROL.
+ * Sequence each lane starts at 0 with every session (new keys) and wraps at 2^32.
+ * Check    low 32 bits of XXH3_64(original bytes, seed), where
+ *          seed = XXH3_64(the shim with check 0, session key of this direction).
+ *          Verified behind decompression, before anything is delivered or counted. It finds damage,
+ *          frames of other sessions and blind forgeries; it is not a cryptographic signature.
+ *          CONTROL frames carry 0: the hello inside is signed as a whole, shim included.
+ *
+ * The original bytes, unless LINK_FLAG_ROUTED is set, are the inner frame from its destination
+ * address on, padding included, so that the far end puts out the same bytes. With LINK_FLAG_ROUTED
+ * they are the IP packet alone and the far end writes its own link-layer header.
+ */
+#ifndef SLUICE_LINK_SHIM_H
+#define SLUICE_LINK_SHIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LINK_VERSION 1
+#define LINK_SHIM_BYTES 16
+#define LINK_LANES 256
+#define LINK_WORKERS_MAX 16   /* workers of either end */
+#define LINK_CONTROL_LANE 255 /* in the lane field of control frames */
+#define LINK_SOURCE_PORT 49152
+#define LINK_CONTROL_SOURCE_PORT (LINK_SOURCE_PORT + LINK_LANES)
+
+/* Between the start of the outer IP header and the blob. */
+#define LINK_OVERHEAD_IPV4 (20 + 8 + LINK_SHIM_BYTES)
+#define LINK_OVERHEAD_IPV6 (40 + 8 + LINK_SHIM_BYTES)
+/* In front of the outer IP header. */
+#define LINK_L2_BYTES 14
+#define LINK_L2_VLAN_BYTES 18
+/* The most that stands in front of a blob, in any case. */
+#define LINK_HEADERS_MAX (LINK_L2_VLAN_BYTES + LINK_OVERHEAD_IPV6)
+
+/* The numbers not named here (2, 3, 4, 5, 6) are kept for codecs with dictionaries, acknowledged
+ * history, zstd and deduplication; a hello says which ones an end understands. */
+enum link_codec {
+	LINK_CODEC_RAW = 0, /* the original bytes themselves */
+	LINK_CODEC_LZ4 = 1, /* one LZ4 block, no dictionary */
+	LINK_CODEC_CONTROL = 7,
+};
+/* The codecs of data frames that this version decodes, one bit a number. */
+#define LINK_CODECS (1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4)
+
+#define LINK_FLAG_ROUTED 0x1
+#define LINK_FLAGS_KNOWN LINK_FLAG_ROUTED
+
+/* A shim in host order. */
+struct link_shim {
+	uint8_t version;
+	uint8_t codec;
+	uint8_t flags;
+	uint8_t lane;
+	uint16_t original_len;
+	uint32_t seq;
+	uint32_t sent; /* link_timestamp() */
+	uint32_t check;
+};
+
+static inline uint32_t link_get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap32(v);
+}
+
+static inline void link_put32(uint8_t *p, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline uint32_t link_timestamp(uint64_t now_ns)
+{
+	return (uint32_t)(now_ns >> 10);
+}
+
+/* Write the 16 bytes at `p`. Codec and flags must be in range: they come from this program. */
+static inline void link_shim_write(uint8_t *p, const struct link_shim *s)
+{
+	link_put32(p, (uint32_t)s->version << 30 | (uint32_t)s->codec << 27 |
+			      (uint32_t)s->flags << 24 | (uint32_t)s->lane << 16 | s->original_len);
+	link_put32(p + 4, s->seq);
+	link_put32(p + 8, s->sent);
+	link_put32(p + 12, s->check);
+}
+
+/* Read the 16 bytes at `p`, whatever they are: every bit pattern gives a shim to be judged. */
+static inline void link_shim_read(const uint8_t *p, struct link_shim *s)
+{
+	uint32_t first = link_get32(p);
+
+	s->version = first >> 30;
+	s->codec = first >> 27 & 7;
+	s->flags = first >> 24 & 7;
+	s->lane = first >> 16 & 0xff;
+	s->original_len = first & 0xffff;
+	s->seq = link_get32(p + 4);
+	s->sent = link_get32(p + 8);
+	s->check = link_get32(p + 12);
+}
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Fuzz target for what comes out of the peer's UDP port: link_peek_lane(), link_decode() and
+ * link_session_receive(). The first byte chooses what the rest is:
+ *
+ *     0  UDP payload of a link frame, as it is
+ *     1  the same, with its check made right for the bytes it decompresses to: behind the check too
+ *     2  an inner frame: encoded, decoded, compared
+ *     3  a control message, as it is
+ *     4  the same, signed with the right key
+ *
+ * bits 4 to 6 of it: IPv6 outside, routed, VLAN.
+ */
+#include <stdlib.h>
+
+#include <sodium.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "controlplane/channel/counters.h"
+#include "dataplane/compress/lz4.h"
+#include "dataplane/link/session.h"
+#include "tests/unit/link/frames.h"
+
+#define NOW UINT64_C(1000000000000)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct link_seq lanes[LINK_LANES];
+static struct link_session fresh;
+
+static void require(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+/* The same nonces in every run, each another: the first is all 1. */
+static uint8_t nonces = UINT8_MAX;
+
+static void count_nonces(void *arg, uint8_t *out, size_t len)
+{
+	memset(out, nonces += 2, len);
+}
+
+static struct compressor *compressor(void)
+{
+	static struct compressor *c;
+
+	if (c == NULL) {
+		struct link_session_config config = {.key = (const uint8_t *)"fuzz",
+			.key_len = 4,
+			.boot_id = 1,
+			.path_mtu = 1500,
+			.workers = 2,
+			.random = count_nonces};
+
+		c = compressor_init(aligned_alloc(
+			COMPRESSOR_ALIGN, RTE_ALIGN(compressor_bytes(), COMPRESSOR_ALIGN)));
+		require(c != NULL && link_session_init(&fresh, &config, NOW) == 0);
+	}
+	return c;
+}
+
+/* A frame whose UDP payload is these bytes, as the parser hands it over. */
+static struct rte_mbuf *arrived(const struct link_path *path, const uint8_t *payload, size_t len)
+{
+	uint32_t headers = link_headers_bytes(path) - LINK_SHIM_BYTES;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(frames_pool());
+
+	memset(rte_pktmbuf_mtod(m, uint8_t *), 0, headers);
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, headers), payload, len);
+	m->data_len = (uint16_t)(headers + len);
+	m->pkt_len = m->data_len;
+	frames_arrived(m, path, len > 5 ? payload[5] & 3 : 0);
+	return m;
+}
+
+/* Make the check right, if the frame decompresses at all. */
+static void sign(const struct link_path *path, uint8_t *payload, size_t len)
+{
+	static uint8_t plain[65536];
+	struct link_shim s;
+	uint64_t seed;
+
+	if (len < LINK_SHIM_BYTES)
+		return;
+	link_shim_read(payload, &s);
+	if (s.codec == LINK_CODEC_RAW)
+		memcpy(plain, payload + LINK_SHIM_BYTES, len - LINK_SHIM_BYTES);
+	else if (decompress_lz4(payload + LINK_SHIM_BYTES, (uint32_t)len - LINK_SHIM_BYTES, plain,
+			 s.original_len) != 0)
+		return;
+	if (s.codec == LINK_CODEC_RAW && s.original_len != len - LINK_SHIM_BYTES)
+		return;
+	link_put32(payload + 12, 0);
+	seed = XXH3_64bits_withSeed(payload, LINK_SHIM_BYTES, path->rx_key);
+	link_put32(payload + 12, (uint32_t)XXH3_64bits_withSeed(plain, s.original_len, seed));
+}
+
+static void decode(const struct link_path *path, const uint8_t *payload, size_t len)
+{
+	struct rte_mbuf *in = arrived(path, payload, len), *out = rte_pktmbuf_alloc(frames_pool());
+	int lane = link_peek_lane(payload, (uint32_t)len);
+	int rc = link_decode(in, path, lanes, out, NOW, NULL);
+
+	require(rc <= 0 && -rc < REASON_COUNT);
+	if (rc == 0) {
+		require(lane >= 0 && lane < LINK_LANES);
+		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
+			out->data_len == out->pkt_len);
+		require(link_decode(in, path, lanes, out, NOW, NULL) == -DROP_LINK_DUPLICATE);
+	}
+	rte_pktmbuf_free(in);
+	rte_pktmbuf_free(out);
+}
+
+/* Any bytes as the inner frame: they must come back. */
+static void round_trip(const struct link_path path[2], const uint8_t *frame, size_t len)
+{
+	struct rte_mbuf *in = rte_pktmbuf_alloc(frames_pool());
+	struct rte_mbuf *link = rte_pktmbuf_alloc(frames_pool());
+	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
+	static struct link_tx tx;
+	uint32_t room, inner_len;
+	const uint8_t *inner;
+	uint8_t *blob;
+	int n;
+
+	memset(pkt_of(in), 0, sizeof(struct pkt));
+	memcpy(rte_pktmbuf_mtod(in, uint8_t *), frame, len);
+	in->data_len = (uint16_t)len;
+	in->pkt_len = in->data_len;
+	pkt_of(in)->flags = PKT_IP;
+	pkt_of(in)->l3_off = 14;
+	pkt_of(in)->l3_len = (uint16_t)(len - 14);
+	inner = link_inner(&path[0], in, &inner_len);
+	blob = link_blob(&path[0], in, link, 0, &room);
+	n = room > 0 ? compressor_lz4(compressor(), inner, inner_len, blob, room, 1) : 0;
+	if (n > 0 && inner_len >= 20) {
+		require(link_encode(&tx, &path[0], in, LINK_CODEC_LZ4, (uint32_t)n, link, NOW) ==
+			0);
+		frames_arrived(link, &path[1], -1);
+		require(link_decode(link, &path[1], lanes, out, NOW, NULL) == 0);
+		require(out->data_len == inner_len &&
+			memcmp(rte_pktmbuf_mtod(out, void *), inner, inner_len) == 0);
+	}
+	rte_pktmbuf_free(in);
+	rte_pktmbuf_free(link);
+	rte_pktmbuf_free(out);
+}
+
+static void receive(uint8_t *msg, size_t len, bool is_signed)
+{
+	struct link_session s = fresh;
+	uint8_t out[LINK_MESSAGE_MAX];
+
+	nonces = 1;
+	if (is_signed && len >= LINK_SIGNATURE_BYTES)
+		crypto_generichash(msg + len - LINK_SIGNATURE_BYTES, LINK_SIGNATURE_BYTES, msg,
+			len - LINK_SIGNATURE_BYTES, s.hello_key, sizeof(s.hello_key));
+	for (uint64_t now = NOW; now < NOW + 3; now++) {
+		int rc = link_session_receive(&s, msg, len, now);
+
+		/* An honest answer is possible only to a nonce that has been said. */
+		require(rc <= 0 && (is_signed || rc < 0));
+		while ((rc = link_session_tick(&s, now, out, sizeof(out))) != 0)
+			require(rc > 0 && rc <= (int)sizeof(out));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t copy[FRAMES_ROOM];
+	struct link_path path[2];
+
+	if (size < 1 || size > FRAMES_ROOM - 200)
+		return 0;
+	compressor();
+	frames_paths(path, data[0] & 0x10 ? 6 : 4, data[0] & 0x40 ? 5 : 0, data[0] & 0x20);
+	size--;
+	memcpy(copy, data + 1, size);
+	for (int i = 0; i < LINK_LANES; i++)
+		if (lanes[i].received > 0)
+			memset(&lanes[i], 0, sizeof(lanes[i]));
+	switch (data[0] & 0x0f) {
+	case 1:
+		sign(&path[1], copy, size);
+		decode(&path[1], copy, size);
+		break;
+	case 2:
+		if (size >= 14)
+			round_trip(path, copy, size);
+		break;
+	case 3:
+		receive(copy, size, false);
+		break;
+	case 4:
+		receive(copy, size, true);
+		break;
+	default:
+		decode(&path[1], copy, size);
+	}
+	return 0;
+}
