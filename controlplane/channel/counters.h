@@ -49,13 +49,14 @@ struct counters_stage {
 /* One per worker. dataplane: writes (its own worker only). clients: read. */
 struct counters_worker {
 	uint64_t lcore;
-	uint64_t polls;       /* times round the poll loop */
-	uint64_t busy_cycles; /* TSC cycles of rounds that moved a packet */
-	uint64_t idle_cycles; /* TSC cycles of rounds that moved none, without sleeping */
-	uint64_t sleeps;      /* times slept (poll = adaptive) */
-	uint64_t heartbeat_ns; /* monotonic time of the last round, refreshed about every millisecond */
+	uint64_t polls;		    /* times round the poll loop */
+	uint64_t busy_cycles;	    /* TSC cycles of rounds that moved a packet */
+	uint64_t idle_cycles;	    /* TSC cycles of rounds that moved none, without sleeping */
+	uint64_t sleeps;	    /* times slept (poll = adaptive) */
+	uint64_t heartbeat_ns;	    /* monotonic time of the last round, refreshed about every
+				       millisecond */
 	uint64_t policy_generation; /* the policy in use */
-	uint64_t flows;             /* flows in the table now */
+	uint64_t flows;		    /* flows in the table now */
 	uint64_t flows_created;
 	uint64_t flows_expired;
 	uint64_t flows_evicted;
@@ -85,10 +86,11 @@ struct counters_header {
 	uint32_t workers, ports;
 	uint32_t stages, reasons; /* the counts that the daemon was built with */
 	uint32_t pid;
+	uint64_t pid_started; /* when that process was started, as in /proc/PID/stat */
 	uint64_t tsc_hz;
 	uint64_t started_realtime_ns;
-	uint64_t now_ns;    /* control thread, about every 100 ms: its heartbeat, monotonic */
-	uint64_t ready;     /* control thread: 1 once every field above is set, 0 when shutting down */
+	uint64_t now_ns; /* control thread, about every 100 ms: its heartbeat, monotonic */
+	uint64_t ready;	 /* control thread: 1 once every field above is set, 0 when shutting down */
 	char version[16];
 	char instance[32];
 	char appliance[32];

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What daemon and clients say to each other: requests and records of fixed size, by value, without
+ * pointers. messages.def lists them; server.h and client.h carry them through the command segment.
+ *
+ * All numbers are plain: bit/s, bytes, nanoseconds. Times of day are CLOCK_REALTIME ns. Names are
+ * NUL-terminated; the receiver of a message terminates them again before it believes so. Fields
+ * that a daemon cannot tell are 0. Arrays of two are by way, index 0 is up (LAN to WAN), 1 is down.
+ */
+#ifndef SLUICE_CHANNEL_MESSAGES_H
+#define SLUICE_CHANNEL_MESSAGES_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define CHANNEL_ABI 1u
+#define CHANNEL_NAME_MAX 32 /* with the terminating NUL */
+#define CHANNEL_PATH_MAX 256
+#define CHANNEL_ERROR_MAX 512	      /* text of a refusal */
+#define CHANNEL_PAYLOAD_MAX 4064      /* largest request or record */
+#define CHANNEL_UPLOAD_MAX (1u << 20) /* longest policy text that a client may send */
+
+/* The numbers of the messages. 0 is the upload of a text, which server.c handles itself. */
+enum channel_message {
+	MESSAGE_UPLOAD,
+#define MESSAGE(id, name, request, record) MESSAGE_##id,
+#include "controlplane/channel/messages.def"
+#undef MESSAGE
+	MESSAGE_COUNT
+};
+
+/* By number. sizes of 0: MESSAGE_UPLOAD, whose request is as long as its piece of text. */
+struct message_entry {
+	const char *name;
+	uint32_t request_bytes, record_bytes;
+};
+extern const struct message_entry message_table[MESSAGE_COUNT];
+
+/* enum policy_compress in the same order, for clients, which do not see controlplane/policy. */
+enum channel_compression { COMPRESSION_OFF, COMPRESSION_ON, COMPRESSION_DRY_RUN };
+
+enum channel_way { CHANNEL_UP, CHANNEL_DOWN, CHANNEL_WAYS };
+
+struct channel_nothing {
+	uint64_t zero;
+};
+
+/* A list from its `from`th element on (0: all of it). A reply that did not fit one page tells the
+ * `from` of the next one. */
+struct page_request {
+	uint64_t from;
+};
+
+/* Summary of a histogram. All 0 without samples. */
+struct channel_dist {
+	uint64_t samples;
+	uint64_t min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
+};
+
+/* status: one record. */
+struct status_record {
+	char appliance[CHANNEL_NAME_MAX];
+	char version[16];
+	char policy_file[CHANNEL_PATH_MAX];
+	uint64_t uptime_ns;
+	uint64_t policy_generation;
+	uint64_t bypass;      /* 1: forwarding only */
+	uint64_t compression; /* enum channel_compression */
+	uint64_t workers;
+	uint64_t poll_busy;    /* 1: workers never sleep; 0: adaptive */
+	uint64_t hugepages;    /* 1: packet memory is on hugepages */
+	uint64_t memory_bytes; /* upper bound of the daemon's packet, flow and queue memory */
+	uint64_t buffers, buffers_free;
+	uint64_t flows, flows_max;
+	uint64_t bridges, classes, rules;
+	uint64_t peers, peers_up;
+	uint64_t rate_bps[CHANNEL_WAYS]; /* frames sent over the last second, by way */
+	uint64_t confirm_ns; /* time left until an unconfirmed policy is taken back; 0: confirmed */
+	uint64_t clients;    /* sessions on the channel */
+	int64_t clock_slew_ppb; /* correction in force between TSC and CLOCK_MONOTONIC */
+};
+
+/* links: one record per bridge and way: the port to leave by, and its shaped rate. */
+struct link_record {
+	char bridge[CHANNEL_NAME_MAX];
+	char port[CHANNEL_NAME_MAX]; /* LAN, WAN or device name of the leaving port */
+	uint64_t way;
+	uint64_t up;		 /* 1: the leaving port has link */
+	uint64_t shaped_bps;	 /* 0: not shaped */
+	uint64_t overhead_bytes; /* charged per packet on top of the frame */
+	uint64_t sent_packets, sent_bytes;
+	uint64_t rate_bps; /* over the last second, overhead included */
+	uint64_t backlog_packets, backlog_bytes;
+};
+
+/* classes: one record per class, bridge and way, in the order of the policy. */
+struct class_record {
+	char name[CHANNEL_NAME_MAX];
+	char bridge[CHANNEL_NAME_MAX];
+	uint64_t way;
+	uint64_t priority, weight;
+	uint64_t assured_bps, ceil_bps;	   /* 0: none assured; 0: the link's rate */
+	uint64_t flow_rate_bps;		   /* of each flow by itself; 0: no limit */
+	uint64_t sent_packets, sent_bytes; /* bytes as the hosts see them */
+	uint64_t rate_bps;		   /* over the last second, as charged to the buckets */
+	uint64_t original_bytes;	   /* before compression */
+	uint64_t wire_bytes;		   /* what really crossed the WAN */
+	uint64_t backlog_packets, backlog_bytes, backlog_flows;
+	uint64_t dropped_tail, dropped_aqm, marked;
+	uint64_t borrowed_bytes;	 /* sent above the assured rate */
+	struct channel_dist queue_delay; /* waiting in shape/ */
+	struct channel_dist box_time;	 /* from rx to tx */
+};
+
+/* flows: the largest `top` flows by `by`, in descending order. */
+enum flows_by { FLOWS_BY_RATE, FLOWS_BY_RTT, FLOWS_BY_LOSS, FLOWS_BY_SAVED, FLOWS_BY_BYTES };
+
+struct flows_request {
+	uint64_t from;			   /* position in the sorted list */
+	uint64_t top;			   /* 0: all */
+	uint64_t by;			   /* enum flows_by */
+	char class_name[CHANNEL_NAME_MAX]; /* "": all classes */
+};
+
+/* Addresses are IPv6, or IPv4 as ::ffff:a.b.c.d; src opened the flow, as far as can be told. */
+struct flow_record {
+	uint8_t src[16], dst[16];
+	uint32_t sport, dport;	/* host order */
+	uint32_t proto, family; /* IP protocol number; 4 or 6, 0: not IP (everything else) */
+	uint32_t vlan;		/* VLAN ID of the outermost tag; 0: untagged */
+	uint32_t worker;
+	char bridge[CHANNEL_NAME_MAX];
+	char class_name[CHANNEL_NAME_MAX];
+	char peer[CHANNEL_NAME_MAX];			     /* "": not through a peer */
+	uint64_t opened_way;				     /* way of its first packet */
+	uint64_t packets[CHANNEL_WAYS], bytes[CHANNEL_WAYS]; /* as the hosts sent them */
+	uint64_t rate_bps[CHANNEL_WAYS];		     /* recent */
+	uint64_t wire_bytes[CHANNEL_WAYS];
+	uint64_t saved_bytes;
+	uint64_t rtt_lan_min_ns, rtt_lan_last_ns; /* box to the LAN host and back; 0: not known */
+	uint64_t rtt_wan_min_ns, rtt_wan_last_ns;
+	uint64_t retransmits[CHANNEL_WAYS];
+	uint64_t age_ns, idle_ns;
+	uint64_t compressing; /* 1: tried on every packet; 0: off, backing off or no peer */
+};
+
+/* peers: one record per configured peer. */
+enum channel_peer_state { CHANNEL_PEER_DOWN, CHANNEL_PEER_CONNECTING, CHANNEL_PEER_UP };
+
+struct peer_record {
+	char name[CHANNEL_NAME_MAX];
+	char bridge[CHANNEL_NAME_MAX];
+	uint8_t address[16];
+	uint64_t family;
+	uint64_t state;		    /* enum channel_peer_state */
+	uint64_t since_realtime_ns; /* when it took this state */
+	uint64_t session;	    /* counts up with every new session */
+	char error[160]; /* why the last session ended or none comes about; "": no trouble */
+	char codec[CHANNEL_NAME_MAX];
+	uint64_t rtt_ns;		  /* of the hello */
+	uint64_t path_mtu, peer_path_mtu; /* ours; as the peer says */
+	/* What we sent and received on the link. */
+	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
+	/* Frames from the peer, counted here by their sequence numbers. */
+	uint64_t rx_lost, rx_duplicate, rx_reordered, rx_bad;
+	/* Our frames, as the peer counted and reported them. */
+	uint64_t tx_lost, tx_duplicate, tx_reordered;
+	uint64_t peer_rx_frames;	     /* frames that the peer says it has received from us */
+	uint64_t jitter_ns;		     /* of frames from the peer, RFC 3550 */
+	struct channel_dist delay_variation; /* above the shortest delay, frames from the peer */
+};
+
+/* rtt: one record per class (all bridges). */
+struct rtt_record {
+	char class_name[CHANNEL_NAME_MAX];
+	struct channel_dist lan;     /* box to the LAN host and back */
+	struct channel_dist wan;     /* box to the WAN host and back */
+	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
+};
+
+/* loss: one record per class and way of the data, then one per peer with class_name "" . */
+struct loss_record {
+	char class_name[CHANNEL_NAME_MAX];
+	char peer[CHANNEL_NAME_MAX]; /* set in a peer's record */
+	uint64_t way;		     /* of the data; down: frames from the peer */
+	uint64_t packets;	     /* TCP packets with data; link frames expected */
+	uint64_t
+		lost_before; /* retransmissions of data that the box had not seen: lost before it */
+	uint64_t lost_after; /* retransmissions of data that the box had passed on */
+	uint64_t reordered, duplicate;
+};
+
+/* compression: one record per class, then one with class_name "" for all. */
+struct compression_record {
+	char class_name[CHANNEL_NAME_MAX];
+	uint64_t mode;		 /* enum channel_compression */
+	uint64_t original_bytes; /* of everything sent to the WAN; packets as the hosts sent them */
+	uint64_t wire_bytes;
+	uint64_t packets; /* sent to the WAN */
+	uint64_t packets_compressed;
+	uint64_t compressed_in_bytes, compressed_out_bytes; /* payloads of those */
+	uint64_t dry_saved_bytes; /* dry-run: what would have been saved */
+	/* Not compressed, by the reason's name in reasons.def. */
+	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, retransmit, off;
+	uint64_t codec_cycles; /* TSC cycles for compressed_in_bytes and what did not pay */
+	uint64_t codec_bytes;  /* bytes that the codec was tried on */
+};
+
+/* policy: one record. */
+struct policy_record {
+	char file[CHANNEL_PATH_MAX];
+	uint64_t generation;
+	uint64_t applied_realtime_ns;
+	uint64_t classes, rules, bridges, peers;
+	uint64_t text_bytes;	      /* what policy_text will give */
+	uint64_t confirm_ns;	      /* time left until it is taken back; 0: confirmed */
+	uint64_t previous_generation; /* what a rollback returns to; 0: nothing */
+};
+
+/* policy_text: the policy in force as configuration text; `from` counts bytes. */
+struct text_record {
+	uint32_t len;
+	char bytes[1012];
+};
+
+/* policy_apply: takes the text that the same session uploaded before. Answers with the problems
+ * found; those that did not fit one page are asked for by check_only and `from`. */
+struct policy_apply_request {
+	uint64_t from;
+	uint64_t check_only;	     /* 1: nothing is changed */
+	uint64_t confirm_seconds;    /* taken back unless confirmed within; 0: stays */
+	char file[CHANNEL_PATH_MAX]; /* what messages call the text; never opened */
+};
+
+struct problem_record {
+	uint64_t line;
+	uint64_t is_warning;
+	char option[64];
+	char text[200];
+};
+
+/* set_class: only the fields named in `fields` are set; a rate of 0 takes the limit away. */
+#define SET_RATE 0x01
+#define SET_CEIL 0x02
+#define SET_FLOW_RATE 0x04
+#define SET_WEIGHT 0x08
+#define SET_PRIORITY 0x10
+
+struct set_class_request {
+	char name[CHANNEL_NAME_MAX];
+	uint64_t fields;
+	uint64_t rate_bps, ceil_bps, flow_rate_bps;
+	uint64_t weight, priority;
+};
+
+#define SET_UP 0x01
+#define SET_DOWN 0x02
+
+struct set_link_request {
+	char bridge[CHANNEL_NAME_MAX];
+	uint64_t fields;
+	uint64_t up_bps, down_bps;
+};
+
+struct set_compression_request {
+	uint64_t mode; /* enum channel_compression */
+};
+
+struct set_bypass_request {
+	uint64_t on;
+};
+
+/* explain: what happens to the first packet of such a flow, opened by src. One record. */
+struct explain_request {
+	uint8_t src[16], dst[16]; /* as in flow_record */
+	uint32_t sport, dport, proto, family;
+};
+
+struct explain_record {
+	char bridge[CHANNEL_NAME_MAX];
+	uint64_t opened_way; /* enum channel_way that the rules were asked for */
+	char class_name[CHANNEL_NAME_MAX];
+	uint64_t rule_line; /* line of the matching rule; 0: no rule, so class default */
+	char rule[160];	    /* the rule in words */
+	uint64_t worker;
+	uint64_t priority, weight, assured_bps, ceil_bps, flow_rate_bps;
+	char peer[CHANNEL_NAME_MAX]; /* "": goes out plainly */
+	uint64_t peer_up;
+	char compression[96]; /* what compression does with it, and why, in words */
+	uint64_t known;	      /* 1: the flow is in the table now, and `flow` is valid */
+	struct flow_record flow;
+};
+
+/* Every reply ends with one of these. */
+struct channel_result {
+	int32_t error;	  /* 0 or a negative errno */
+	uint32_t records; /* sent before this */
+	uint64_t next;	  /* `from` of the next page, 0: this was the last */
+	uint64_t total;	  /* length of the whole list if known, else 0 */
+	/* After a change: the policy in force, on how many workers, and how long it took. */
+	uint64_t generation;
+	uint64_t workers, workers_total;
+	uint64_t took_ns;
+	char text[CHANNEL_ERROR_MAX]; /* what was wrong and what would be right; or a remark */
+};
+
+/* Upload of a text: pieces in order from offset 0, one text per session, a new one replaces it. */
+struct upload_request {
+	uint32_t offset, total;
+	uint32_t len;
+	char bytes[4052];
+};
+
+#define MESSAGE(id, name, request, record)                                                         \
+	static_assert(sizeof(struct request) % 8 == 0, "no padding between compilers");            \
+	static_assert(sizeof(struct request) <= CHANNEL_PAYLOAD_MAX, "fits a frame");              \
+	static_assert(sizeof(struct record) <= CHANNEL_PAYLOAD_MAX, "fits a frame");
+#include "controlplane/channel/messages.def"
+#undef MESSAGE
+static_assert(sizeof(struct upload_request) == CHANNEL_PAYLOAD_MAX, "one piece fills a frame");
+
+#endif

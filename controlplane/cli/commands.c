@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The table of all commands. Dispatch, help and completion (complete.c) all work from it. The
+ * grammar of `arguments`: lower-case words stand for themselves, '|' separates alternatives,
+ * brackets mark what may be left out, upper-case words are values.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "controlplane/cli/cli.h"
+
+const struct command commands[] = {
+	{"show status", "", "What runs: version, policy, mode, workers, memory, rates.",
+		cmd_show_status},
+	{"show links", "", "Each bridge and way: shaped rate, rate over the last second, backlog.",
+		cmd_show_links},
+	{"show ports", "", "Each port: device, link, queues, counters, what it missed.",
+		cmd_show_ports},
+	{"show workers", "[--interval SECONDS]",
+		"Each worker's load and each stage's packets and cycles per packet, over an "
+		"interval "
+		"(0.2 s; 0: since the start).",
+		cmd_show_workers},
+	{"show classes", "[--class CLASS]",
+		"Each class, bridge and way: rates, traffic, compression, queue, drops, delays.",
+		cmd_show_classes},
+	{"show flows", "[--top NUMBER] [--by rate|rtt|loss|saved|bytes] [--class CLASS]",
+		"The largest flows (20), by their rate or another measure.", cmd_show_flows},
+	{"show peers", "", "Each peer: state, session, link traffic, loss, reordering, delay.",
+		cmd_show_peers},
+	{"show rtt", "[--class CLASS]",
+		"Each class's round-trip times: LAN half, WAN half, connection set-up.",
+		cmd_show_rtt},
+	{"show loss", "[--class CLASS]",
+		"Each class's TCP loss before and after the box; each peer link's exact loss.",
+		cmd_show_loss},
+	{"show compression", "[--class CLASS]",
+		"Each class's bytes before and after, and why packets were not compressed.",
+		cmd_show_compression},
+	{"show drops", "[--all]", "Why packets were dropped or passed untreated.", cmd_show_drops},
+	{"show policy", "", "Which policy is in force, since when, from which file.",
+		cmd_show_policy},
+	{"set class",
+		"CLASS [rate RATE|none] [ceil RATE|none] [flow-rate RATE|none] [weight NUMBER] "
+		"[priority NUMBER]",
+		"Change a class at once, until the next policy apply or restart.", cmd_set_class},
+	{"set link", "BRIDGE [up RATE|none] [down RATE|none]",
+		"Change a bridge's shaped rates at once.", cmd_set_link},
+	{"set compression", "on|off|dry-run",
+		"Switch compression; dry-run counts what it would save.", cmd_set_compression},
+	{"set bypass", "on|off", "on: only forward, nothing is shaped, measured or compressed.",
+		cmd_set_bypass},
+	{"policy check", "FILE", "Find everything wrong with a configuration, change nothing.",
+		cmd_policy_check},
+	{"policy apply", "FILE [--confirm SECONDS]",
+		"Put a configuration in force; with --confirm it is taken back unless confirmed.",
+		cmd_policy_apply},
+	{"policy confirm", "", "Keep the policy that was applied with --confirm.",
+		cmd_policy_confirm},
+	{"policy rollback", "", "Go back to the policy before this one.", cmd_policy_rollback},
+	{"policy show", "", "Print the policy in force as configuration text.", cmd_policy_show},
+	{"explain flow", "SRC SPORT DST DPORT tcp|udp",
+		"What happens to a flow that SRC opens: rule, class, worker, peer, compression.",
+		cmd_explain_flow},
+	{"top", "[--interval SECONDS] [--count NUMBER]",
+		"Status, classes and top flows, refreshed until q or Ctrl-C.", cmd_top},
+	{"doctor", "", "Check host and daemon: each line ok, warn or fail, with advice.",
+		cmd_doctor},
+	{"shell", "", "Interactive: history, completion with Tab, until exit or Ctrl-D.",
+		cmd_shell},
+	{"help", "[COMMAND]", "All commands, or one in full.", cmd_help},
+};
+const size_t command_count = COUNT_OF(commands);
+
+/* How many of argv's words match the command's, all of them in *complete. */
+static int match(const struct command *command, int argc, char **argv, bool *complete)
+{
+	const char *at = command->words;
+	int n = 0;
+
+	*complete = false;
+	while (n < argc) {
+		size_t len = strcspn(at, " ");
+
+		if (strlen(argv[n]) != len || strncmp(argv[n], at, len) != 0)
+			return n;
+		n++;
+		at += len;
+		if (*at == '\0') {
+			*complete = true;
+			return n;
+		}
+		at++;
+	}
+	return n;
+}
+
+const struct command *commands_find(int argc, char **argv, int *used)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		bool complete;
+
+		*used = match(&commands[i], argc, argv, &complete);
+		if (complete)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* "unknown command ...: behind show go status, links, ..." */
+static int unknown(struct cli *cli, int argc, char **argv)
+{
+	char known[512] = "";
+	const char *last = "";
+	size_t last_len = 0;
+	int best = 0;
+
+	for (size_t i = 0; i < command_count; i++) {
+		bool complete;
+		int n = match(&commands[i], argc, argv, &complete);
+
+		if (n > best)
+			best = n;
+	}
+	for (size_t i = 0; i < command_count; i++) {
+		const char *word = commands[i].words;
+		bool complete;
+
+		if (match(&commands[i], best, argv, &complete) < best)
+			continue;
+		for (int n = 0; n < best; n++)
+			word += strcspn(word, " ") + 1;
+		size_t len = strcspn(word, " "), used = strlen(known);
+
+		if (len == last_len && strncmp(word, last, len) == 0)
+			continue;
+		snprintf(known + used, sizeof(known) - used, "%s%.*s", used == 0 ? "" : ", ",
+			(int)len, word);
+		last = word;
+		last_len = len;
+	}
+	if (best == argc)
+		return cli_error(cli, -EINVAL, "\"%s\" is not complete: next comes %s",
+			argv[best - 1], known);
+	if (best == 0)
+		return cli_error(
+			cli, -EINVAL, "unknown command \"%s\": there are %s", argv[0], known);
+	return cli_error(cli, -EINVAL, "unknown \"%s\" behind \"%s\": there are %s", argv[best],
+		argv[best - 1], known);
+}
+
+static void print_usage(struct cli *cli, const struct command *command)
+{
+	out_text(&cli->out, "%s%s%s%s\n    %s\n", cli->in_shell ? "" : "sluicectl ", command->words,
+		command->arguments[0] != '\0' ? " " : "", command->arguments, command->help);
+}
+
+int commands_run(struct cli *cli, int argc, char **argv)
+{
+	int used, code;
+	const struct command *command = commands_find(argc, argv, &used);
+
+	out_start(&cli->out);
+	if (command == NULL) {
+		code = unknown(cli, argc, argv);
+	} else if (argc > used && command->run != cmd_help &&
+		   (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0)) {
+		cli->out.json = false;
+		print_usage(cli, command);
+		code = 0;
+	} else {
+		if (cli->out.json)
+			json_object_set_new(cli->out.root, "instance",
+				out_json_string(cli->instance, sizeof(cli->instance)));
+		code = command->run(cli, argc - used, argv + used);
+	}
+	if (out_finish(&cli->out) != 0 && code == 0)
+		code = 1; /* nobody is left to read what went wrong */
+	return code;
+}
+
+int cmd_help(struct cli *cli, int argc, char **argv)
+{
+	bool found = argc == 0;
+
+	cli->out.json = false;
+	if (argc == 0)
+		out_text(&cli->out, "%sShows and changes a running sluiced.\n\n",
+			cli->in_shell
+				? ""
+				: "sluicectl [--instance NAME | -i NAME] [--json] COMMAND\n"
+				  "sluicectl [--instance NAME | -i NAME]        (interactive)\n\n");
+	for (size_t i = 0; i < command_count; i++) {
+		bool complete;
+
+		if (match(&commands[i], argc, argv, &complete) < argc)
+			continue;
+		found = true;
+		print_usage(cli, &commands[i]);
+	}
+	if (argc == 0)
+		out_text(&cli->out,
+			"\nRates take a unit: 500kbit, \"20 Mbit/s\", 1.5gbit. --json prints "
+			"bit/s, "
+			"bytes and ns.\nThe exit code is 0 only when a command was carried out.\n");
+	if (!found)
+		return unknown(cli, argc, argv);
+	return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* `show compression`: what it saved, at what cost, and why it left packets alone. */
+#include <string.h>
+
+#include "controlplane/cli/cli.h"
+
+struct compression_row {
+	struct compression_record r;
+	char name[CHANNEL_NAME_MAX];
+	double ratio, codec_ratio, cycles_per_byte;
+};
+
+static const struct column columns[] = {
+	COLUMN(TEXT, "class", "CLASS", compression_row, name),
+	COLUMN_OF_WORDS("mode", "MODE", compression_row, r.mode, out_compression_words),
+	COLUMN(BYTES, "original_bytes", "ORIGINAL", compression_row, r.original_bytes),
+	COLUMN(BYTES, "wire_bytes", "ON WIRE", compression_row, r.wire_bytes),
+	COLUMN(RATIO, "ratio", "RATIO", compression_row, ratio),
+	COLUMN(COUNT, "packets", "PACKETS", compression_row, r.packets),
+	COLUMN(COUNT, "packets_compressed", "COMPRESSED", compression_row, r.packets_compressed),
+	COLUMN(BYTES, "compressed_in_bytes", NULL, compression_row, r.compressed_in_bytes),
+	COLUMN(BYTES, "compressed_out_bytes", NULL, compression_row, r.compressed_out_bytes),
+	COLUMN(RATIO, "codec_ratio", "CODEC RATIO", compression_row, codec_ratio),
+	COLUMN(BYTES, "dry_saved_bytes", "DRY SAVED", compression_row, r.dry_saved_bytes),
+	COLUMN(RATIO, "cycles_per_byte", "CYCLES/B", compression_row, cycles_per_byte),
+	COLUMN(COUNT, "no_peer", "NO PEER", compression_row, r.no_peer),
+	COLUMN(COUNT, "no_fit", "NO FIT", compression_row, r.no_fit),
+	COLUMN(COUNT, "no_gain", "NO GAIN", compression_row, r.no_gain),
+	COLUMN(COUNT, "small", "SMALL", compression_row, r.small),
+	COLUMN(COUNT, "backoff", "BACK-OFF", compression_row, r.backoff),
+	COLUMN(COUNT, "unproven", "UNPROVEN", compression_row, r.unproven),
+	COLUMN(COUNT, "retransmit", "RETRANSMIT", compression_row, r.retransmit),
+	COLUMN(COUNT, "off", "OFF", compression_row, r.off),
+};
+
+int cmd_show_compression(struct cli *cli, int argc, char **argv)
+{
+	struct rows rows = {.row_bytes = sizeof(struct compression_row)}, records;
+	struct cli_option options[] = {{.name = "--class"}};
+	struct page_request request = {0};
+
+	if (cli_options(cli, argc, argv, options, 1) != 0 ||
+		cli_list(cli, MESSAGE_COMPRESSION, &request, &records) != 0)
+		return 1;
+	if (cli_keep(cli, "class", options[0].value,
+		    offsetof(struct compression_record, class_name), &records) != 0)
+		return 1;
+	for (size_t i = 0; i < records.count; i++) {
+		struct compression_row *row = rows_add(&rows);
+
+		if (row == NULL)
+			break;
+		row->r = *(const struct compression_record *)rows_at(&records, i);
+		memcpy(row->name, row->r.class_name, sizeof(row->name));
+		if (row->name[0] == '\0')
+			strcpy(row->name, "(all)");
+		row->ratio = cli_share(row->r.original_bytes, row->r.wire_bytes);
+		row->codec_ratio =
+			cli_share(row->r.compressed_in_bytes, row->r.compressed_out_bytes);
+		row->cycles_per_byte = cli_share(row->r.codec_cycles, row->r.codec_bytes);
+	}
+	out_table(&cli->out, "compression", columns, COUNT_OF(columns), &rows, "no classes");
+	rows_free(&rows);
+	rows_free(&records);
+	return 0;
+}

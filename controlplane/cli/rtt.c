@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* `show rtt`: each class's round-trip times, one row a half of the path. */
+#include <string.h>
+
+#include "controlplane/cli/cli.h"
+
+static const char *const half_words[] = {"lan", "wan", "connect", NULL};
+
+struct rtt_row {
+	char class_name[CHANNEL_NAME_MAX];
+	uint64_t half;
+	struct channel_dist dist;
+};
+
+static const struct column columns[] = {
+	COLUMN(TEXT, "class", "CLASS", rtt_row, class_name),
+	COLUMN_OF_WORDS("half", "HALF", rtt_row, half, half_words),
+	COLUMN(COUNT, "samples", "SAMPLES", rtt_row, dist.samples),
+	COLUMN(TIME, "min_ns", "MIN", rtt_row, dist.min_ns),
+	COLUMN(TIME, "p50_ns", "p50", rtt_row, dist.p50_ns),
+	COLUMN(TIME, "p90_ns", "p90", rtt_row, dist.p90_ns),
+	COLUMN(TIME, "p99_ns", "p99", rtt_row, dist.p99_ns),
+	COLUMN(TIME, "p999_ns", "p99.9", rtt_row, dist.p999_ns),
+	COLUMN(TIME, "max_ns", "MAX", rtt_row, dist.max_ns),
+};
+
+int cmd_show_rtt(struct cli *cli, int argc, char **argv)
+{
+	struct rows rows = {.row_bytes = sizeof(struct rtt_row)}, records;
+	struct cli_option options[] = {{.name = "--class"}};
+	struct page_request request = {0};
+
+	if (cli_options(cli, argc, argv, options, 1) != 0 ||
+		cli_list(cli, MESSAGE_RTT, &request, &records) != 0)
+		return 1;
+	if (cli_keep(cli, "class", options[0].value, offsetof(struct rtt_record, class_name),
+		    &records) != 0)
+		return 1;
+	for (size_t i = 0; i < records.count; i++) {
+		const struct rtt_record *r = rows_at(&records, i);
+		const struct channel_dist *dists[] = {&r->lan, &r->wan, &r->connect};
+
+		for (uint64_t half = 0; half < COUNT_OF(dists); half++) {
+			struct rtt_row *row = rows_add(&rows);
+
+			if (row == NULL)
+				break;
+			memcpy(row->class_name, r->class_name, sizeof(row->class_name));
+			row->half = half;
+			row->dist = *dists[half];
+		}
+	}
+	out_table(&cli->out, "rtt", columns, COUNT_OF(columns), &rows, "no classes");
+	rows_free(&rows);
+	rows_free(&records);
+	return 0;
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A daemon that forwards nothing: it serves the channel with fixed, plausible answers, so that
+ * cli_test.py can run sluicectl against it. fake_daemon INSTANCE [CLASSES]; ends on SIGTERM.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "controlplane/channel/server.h"
+
+#define WORKERS 2
+#define PORTS 2
+#define MS 1000000u
+#define SECONDS 1000000000u
+
+static volatile sig_atomic_t stop;
+static uint32_t classes = 3;
+static uint64_t generation = 41;
+static char policy_text[CHANNEL_UPLOAD_MAX + 1] =
+	"appliance = { name = \"branch\"; };\nclasses = ( { name = \"voice\"; } );\n";
+
+static void on_signal(int number)
+{
+	stop = 1;
+}
+
+static void class_name(char *name, uint32_t i)
+{
+	static const char *const first[] = {"default", "voice", "bulk"};
+
+	if (i < 3)
+		strcpy(name, first[i]);
+	else
+		snprintf(name, CHANNEL_NAME_MAX, "class%u", i);
+}
+
+static bool has_class(const char *name)
+{
+	for (uint32_t i = 0; i < classes; i++) {
+		char known[CHANNEL_NAME_MAX];
+
+		class_name(known, i);
+		if (strcmp(known, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int unknown_class(struct channel_reply *reply, const char *name)
+{
+	channel_reply_error(reply, "unknown class '%s': classes are default, voice, bulk", name);
+	return -ENOENT;
+}
+
+static struct channel_dist dist(uint64_t p50_ns)
+{
+	return (struct channel_dist){
+		1000, p50_ns / 2, p50_ns, p50_ns * 2, p50_ns * 3, p50_ns * 4, p50_ns * 5};
+}
+
+static void address(uint8_t to[16], uint8_t last)
+{
+	const uint8_t from[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = last};
+
+	memcpy(to, from, 16);
+}
+
+static int on_status(
+	void *context, const struct channel_nothing *request, struct channel_reply *reply)
+{
+	const struct status_record record = {.appliance = "branch",
+		.version = SLUICE_VERSION,
+		.policy_file = "/etc/sluice/sluice.conf",
+		.uptime_ns = 90061ull * SECONDS,
+		.policy_generation = generation,
+		.compression = COMPRESSION_ON,
+		.workers = WORKERS,
+		.memory_bytes = 512000000,
+		.buffers = 65536,
+		.buffers_free = 65000,
+		.flows = 1234,
+		.flows_max = 2000000,
+		.bridges = 1,
+		.classes = classes,
+		.rules = 7,
+		.peers = 1,
+		.peers_up = 1,
+		.rate_bps = {12300000, 98700000},
+		.clients = 1};
+
+	return channel_send_status(reply, &record);
+}
+
+static int on_links(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	for (uint64_t way = 0; way < CHANNEL_WAYS; way++) {
+		const struct link_record record = {.bridge = "b0",
+			.port = "eth2",
+			.way = way,
+			.up = 1,
+			.shaped_bps = way == CHANNEL_UP ? 100000000 : 0,
+			.overhead_bytes = 24,
+			.sent_packets = 1000000,
+			.sent_bytes = 1210000000,
+			.rate_bps = 12300000};
+
+		channel_send_links(reply, &record);
+	}
+	return 0;
+}
+
+static int on_classes(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	uint64_t i = request->from;
+
+	for (; i < classes * 2ull && channel_reply_room(reply) > 0; i++) {
+		struct class_record record = {.bridge = "b0",
+			.way = i % 2,
+			.priority = i / 2 == 1 ? 0 : 4,
+			.weight = 1,
+			.assured_bps = 10000000,
+			.ceil_bps = i / 2 == 1 ? 30000000 : 0,
+			.flow_rate_bps = i / 2 == 2 ? 2000000 : 0,
+			.sent_packets = 1234567,
+			.sent_bytes = 987654321,
+			.rate_bps = 9990000,
+			.original_bytes = 2000000,
+			.wire_bytes = i / 2 == 1 ? 0 : 1000000,
+			.queue_delay = dist(2 * MS),
+			.box_time = dist(20000)};
+
+		class_name(record.name, (uint32_t)(i / 2));
+		channel_send_classes(reply, &record);
+	}
+	channel_reply_next(reply, i < classes * 2ull ? i : 0, classes * 2ull);
+	return 0;
+}
+
+static struct flow_record a_flow(uint64_t i)
+{
+	struct flow_record record = {.sport = 40000 + (uint32_t)(i % 20000),
+		.dport = 443,
+		.proto = i % 3 == 2 ? IPPROTO_UDP : IPPROTO_TCP,
+		.family = 4,
+		.bridge = "b0",
+		.class_name = "bulk",
+		.peer = "dc",
+		.packets = {100, 200},
+		.bytes = {6400, 280000},
+		.rate_bps = {64000, 2000000 - i},
+		.wire_bytes = {6400, 140000},
+		.saved_bytes = 140000,
+		.rtt_lan_min_ns = 200000,
+		.rtt_lan_last_ns = 250000,
+		.rtt_wan_min_ns = 40 * MS,
+		.rtt_wan_last_ns = 41200000,
+		.retransmits = {0, 3},
+		.age_ns = 75ull * SECONDS,
+		.idle_ns = 5 * MS,
+		.compressing = 1};
+
+	address(record.src, 10);
+	address(record.dst, 20);
+	if (i % 3 == 1) { /* IPv6 */
+		memset(record.src, 0, 16);
+		memcpy(record.src, "\x20\x01\x0d\xb8", 4);
+		memcpy(record.dst, record.src, 16);
+		record.src[15] = 1;
+		record.dst[15] = 2;
+		record.family = 6;
+	}
+	return record;
+}
+
+static int on_flows(void *context, const struct flows_request *request, struct channel_reply *reply)
+{
+	uint64_t end = request->top != 0 && request->top < 10000 ? request->top : 10000;
+	uint64_t i = request->from;
+
+	if (request->class_name[0] != '\0' && !has_class(request->class_name))
+		return unknown_class(reply, request->class_name);
+	for (; i < end && channel_reply_room(reply) > 0; i++) {
+		struct flow_record record = a_flow(i);
+
+		channel_send_flows(reply, &record);
+	}
+	channel_reply_next(reply, i < end ? i : 0, end);
+	return 0;
+}
+
+static int on_peers(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	struct peer_record record = {.name = "dc",
+		.bridge = "b0",
+		.family = 4,
+		.state = CHANNEL_PEER_UP,
+		.since_realtime_ns = 1700000000ull * SECONDS,
+		.session = 3,
+		.error = "peer fell silent \xff\n", /* neither UTF-8 nor printable */
+		.codec = "lz4",
+		.rtt_ns = 41 * MS,
+		.path_mtu = 1500,
+		.peer_path_mtu = 1500,
+		.tx_frames = 1000,
+		.tx_bytes = 1000000,
+		.rx_frames = 990,
+		.rx_bytes = 990000,
+		.rx_lost = 10,
+		.tx_lost = 5,
+		.peer_rx_frames = 995,
+		.jitter_ns = MS,
+		.delay_variation = dist(MS)};
+
+	address(record.address, 30);
+	return channel_send_peers(reply, &record);
+}
+
+static int on_rtt(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
+		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS)};
+
+		class_name(record.class_name, i);
+		channel_send_rtt(reply, &record);
+	}
+	return 0;
+}
+
+static int on_loss(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	struct loss_record record = {.class_name = "bulk",
+		.way = CHANNEL_DOWN,
+		.packets = 10000,
+		.lost_before = 100,
+		.lost_after = 3};
+
+	channel_send_loss(reply, &record);
+	record = (struct loss_record){
+		.peer = "dc", .way = CHANNEL_DOWN, .packets = 1000, .lost_before = 10};
+	return channel_send_loss(reply, &record);
+}
+
+static int on_compression(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	struct compression_record record = {.class_name = "bulk",
+		.mode = COMPRESSION_ON,
+		.original_bytes = 2000000,
+		.wire_bytes = 1000000,
+		.packets = 2000,
+		.packets_compressed = 1500,
+		.compressed_in_bytes = 1800000,
+		.compressed_out_bytes = 800000,
+		.no_gain = 500,
+		.codec_cycles = 9000000,
+		.codec_bytes = 1900000};
+
+	channel_send_compression(reply, &record);
+	record.class_name[0] = '\0';
+	return channel_send_compression(reply, &record);
+}
+
+static int on_policy(
+	void *context, const struct channel_nothing *request, struct channel_reply *reply)
+{
+	const struct policy_record record = {.file = "/etc/sluice/sluice.conf",
+		.generation = generation,
+		.applied_realtime_ns = 1700000000ull * SECONDS,
+		.classes = classes,
+		.rules = 7,
+		.bridges = 1,
+		.peers = 1,
+		.text_bytes = strlen(policy_text),
+		.previous_generation = generation - 1};
+
+	return channel_send_policy(reply, &record);
+}
+
+static int on_policy_text(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	channel_reply_text(reply, policy_text, strlen(policy_text), request->from);
+	return 0;
+}
+
+static int changed(struct channel_reply *reply)
+{
+	channel_reply_applied(reply, ++generation, WORKERS, WORKERS, 38000);
+	return 0;
+}
+
+/* Every line with the word "wrong" is an error. */
+static int on_policy_apply(
+	void *context, const struct policy_apply_request *request, struct channel_reply *reply)
+{
+	uint64_t len, line = 1, wrong = 0;
+	const char *text = channel_reply_upload(reply, &len);
+
+	if (text == NULL) {
+		channel_reply_error(reply, "no text was uploaded");
+		return -EINVAL;
+	}
+	for (const char *at = text; *at != '\0'; line++) {
+		const char *end = strchrnul(at, '\n');
+
+		if (memmem(at, (size_t)(end - at), "wrong", 5) != NULL) {
+			struct problem_record problem = {.line = line,
+				.option = "classes[1].rate",
+				.text = "is wrong: take \"20 Mbit/s\""};
+
+			if (wrong >= request->from && channel_reply_room(reply) > 0)
+				channel_send_policy_apply(reply, &problem);
+			else if (wrong >= request->from)
+				channel_reply_next(reply, wrong, 0);
+			wrong++;
+			if (wrong > request->from && channel_reply_room(reply) == 0) {
+				channel_reply_next(reply, wrong, 0);
+				break;
+			}
+		}
+		at = *end == '\0' ? end : end + 1;
+	}
+	if (wrong > 0 && request->check_only == 0) {
+		channel_reply_error(reply, "%s: %llu errors, policy %llu stays in force",
+			request->file, (unsigned long long)wrong, (unsigned long long)generation);
+		return -EINVAL;
+	}
+	if (request->check_only)
+		return 0;
+	memcpy(policy_text, text, len + 1);
+	return changed(reply);
+}
+
+static int on_nothing(
+	void *context, const struct channel_nothing *request, struct channel_reply *reply)
+{
+	return changed(reply);
+}
+
+static int on_set_class(
+	void *context, const struct set_class_request *request, struct channel_reply *reply)
+{
+	if (!has_class(request->name))
+		return unknown_class(reply, request->name);
+	channel_reply_error(reply, "fields %llx rate %llu ceil %llu flow-rate %llu weight %llu",
+		(unsigned long long)request->fields, (unsigned long long)request->rate_bps,
+		(unsigned long long)request->ceil_bps, (unsigned long long)request->flow_rate_bps,
+		(unsigned long long)request->weight);
+	return changed(reply);
+}
+
+static int on_set_link(
+	void *context, const struct set_link_request *request, struct channel_reply *reply)
+{
+	return changed(reply);
+}
+
+/* Takes a few polls, as a change that waits for workers does. */
+static int on_set_compression(
+	void *context, const struct set_compression_request *request, struct channel_reply *reply)
+{
+	static int rounds;
+
+	if (channel_reply_is_first(reply))
+		rounds = 0;
+	return ++rounds < 5 ? -EINPROGRESS : changed(reply);
+}
+
+static int on_explain(
+	void *context, const struct explain_request *request, struct channel_reply *reply)
+{
+	const struct explain_record record = {.bridge = "b0",
+		.class_name = "bulk",
+		.rule_line = 12,
+		.rule = "proto tcp, dport 443",
+		.worker = 1,
+		.ceil_bps = 50000000,
+		.peer = "dc",
+		.peer_up = 1,
+		.compression = "tried on every packet",
+		.known = request->dport == 443,
+		.flow = a_flow(0)};
+
+	return channel_send_explain(reply, &record);
+}
+
+static const struct channel_handlers handlers = {
+	.status = on_status,
+	.links = on_links,
+	.classes = on_classes,
+	.flows = on_flows,
+	.peers = on_peers,
+	.rtt = on_rtt,
+	.loss = on_loss,
+	.compression = on_compression,
+	.policy = on_policy,
+	.policy_text = on_policy_text,
+	.policy_apply = on_policy_apply,
+	.policy_confirm = on_nothing,
+	.policy_rollback = on_nothing,
+	.set_class = on_set_class,
+	.set_link = on_set_link,
+	.set_compression = on_set_compression,
+	/* set_bypass is left out: "not supported" is an answer too */
+	.explain = on_explain,
+};
+
+static void fill_counters(struct counters_header *header)
+{
+	strcpy(header->appliance, "branch");
+	header->tsc_hz = 2500000000u;
+	for (uint32_t i = 0; i < header->workers; i++) {
+		struct counters_worker *w = counters_worker(header, i);
+
+		w->lcore = i + 1;
+		w->policy_generation = generation;
+		w->flows = 617;
+		w->reason[DROP_AQM] = 12;
+		w->reason[PASS_NOT_IP] = 5;
+		for (int s = 0; s < STAGE_COUNT; s++)
+			w->stage[s] = (struct counters_stage){1000000, 16000, 1000};
+	}
+	for (uint32_t i = 0; i < header->ports; i++) {
+		struct counters_port *p = counters_port(header, i);
+
+		snprintf(p->name, sizeof(p->name), "eth%u", i + 1);
+		snprintf(p->device, sizeof(p->device), "net_af_packet%u,iface=eth%u", i, i + 1);
+		p->is_wan = i;
+		p->link_up = 1;
+		p->mtu = 1500;
+		p->rx_packets = 1000000;
+		p->rx_bytes = 640000000;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct timespec pause = {.tv_nsec = MS};
+	struct channel_server *server;
+	struct counters_header *header;
+	char error[256];
+
+	if (argc < 2)
+		return 2;
+	if (argc > 2)
+		classes = (uint32_t)strtoul(argv[2], NULL, 10);
+	signal(SIGTERM, on_signal);
+	server = channel_server_create(argv[1], NULL, WORKERS, PORTS, error, sizeof(error));
+	if (server == NULL) {
+		fprintf(stderr, "fake_daemon: %s\n", error);
+		return 1;
+	}
+	header = channel_server_counters(server);
+	fill_counters(header);
+	header->ready = 1;
+	printf("ready\n");
+	fflush(stdout);
+	while (!stop) {
+		struct timespec t;
+
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		header->now_ns = (uint64_t)t.tv_sec * SECONDS + (uint64_t)t.tv_nsec;
+		for (uint32_t i = 0; i < header->workers; i++) {
+			struct counters_worker *w = counters_worker(header, i);
+
+			w->heartbeat_ns = header->now_ns;
+			w->busy_cycles += 500000;
+			w->stage[STAGE_RX].packets += 10;
+			w->stage[STAGE_RX].sampled += 10;
+			w->stage[STAGE_RX].cycles += 200;
+		}
+		channel_server_poll(server, &handlers, NULL);
+		nanosleep(&pause, NULL);
+	}
+	channel_server_destroy(server);
+	return 0;
+}
