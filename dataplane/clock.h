@@ -23,7 +23,9 @@ extern const struct clock_rate *clock_current;
 
 static inline uint64_t clock_ns_of(const struct clock_rate *c, uint64_t tsc)
 {
-	return c->base_ns + (uint64_t)(((unsigned __int128)(tsc - c->base_tsc) * c->mult) >> 32);
+	/* Signed: a reader's TSC may lie a little before the base of a rate just published. */
+	return c->base_ns +
+	       (uint64_t)(((__int128)(int64_t)(tsc - c->base_tsc) * (int64_t)c->mult) >> 32);
 }
 
 /* The time now, in ns. Any thread. */
@@ -38,5 +40,8 @@ void clock_start(void);
 /* Re-check against CLOCK_MONOTONIC and slew: time never steps and never goes back, an offset is
  * worked off at 500 ppm at most. Control thread only, about once a second. */
 void clock_discipline(void);
+
+/* The slew in force, in parts per 10^9 of the measured frequency. Control thread only. */
+int64_t clock_slew_ppb(void);
 
 #endif

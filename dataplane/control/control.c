@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The control thread's loop; control.h says what it looks after. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dataplane/clock.h"
+#include "dataplane/control/control.h"
+#include "dataplane/control/peers.h"
+#include "dataplane/control/publish.h"
+
+#define TICK_NS 1000000
+#define INPATH_NS 100000000ull
+#define PORTS_NS 100000000ull
+#define CLOCK_NS 1000000000ull
+/* A worker whose heartbeat is older than this is reported as stalled. */
+#define STALLED_NS 1000000000ull
+#define PUNT_BURST 32
+
+static volatile sig_atomic_t asked_to_stop;
+
+static void on_signal(int signal)
+{
+	asked_to_stop = signal;
+}
+
+uint64_t control_realtime_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void control_send(struct daemon *d, unsigned port, const uint8_t *frame, uint32_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(d->pool);
+
+	if (m == NULL)
+		return;
+	uint8_t *data = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)len);
+	if (data == NULL)
+		goto drop;
+	memcpy(data, frame, len);
+	pkt_of(m)->out_port = (uint8_t)port;
+	for (unsigned i = 0; i < d->worker_count; i++)
+		if (d->workers[i]->tx[port].owner && rte_ring_enqueue(d->workers[i]->tx_in, m) == 0)
+			return;
+drop:
+	rte_pktmbuf_free(m);
+}
+
+void control_emit(void *arg, int side, const uint8_t *frame, uint32_t len)
+{
+	const struct control_side *s = arg;
+
+	control_send(s->daemon, side == INPATH_WAN ? port_wan(s->bridge) : port_lan(s->bridge),
+		frame, len);
+}
+
+/* Frames for the in-path addresses. */
+static void take_punted(struct control *c, uint64_t now_ns)
+{
+	struct daemon *d = c->daemon;
+	struct rte_mbuf *pkts[PUNT_BURST];
+	unsigned n = rte_ring_sc_dequeue_burst(d->punt, (void **)pkts, PUNT_BURST, NULL);
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct pkt *p = pkt_of(pkts[i]);
+		const uint8_t *frame = rte_pktmbuf_mtod(pkts[i], const uint8_t *);
+		struct control_side context = {d, p->bridge};
+
+		if (p->flags & PKT_LINK) {
+			peers_receive(c, pkts[i], now_ns);
+		} else if (c->has_inpath[p->bridge]) {
+			/* 0: others must see it too, so it goes on to the other side. */
+			if (inpath_input(&c->inpath[p->bridge],
+				    p->way == WAY_UP ? INPATH_LAN : INPATH_WAN, frame,
+				    pkts[i]->data_len, now_ns, control_emit, &context) == 0)
+				control_emit(&context, p->way == WAY_UP ? INPATH_WAN : INPATH_LAN,
+					frame, pkts[i]->data_len);
+		}
+		rte_pktmbuf_free(pkts[i]);
+	}
+}
+
+static void watch_ports(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->port_count; i++) {
+		struct port *port = &d->ports[i];
+		struct counters_port *counters = counters_port(d->counters, i);
+		bool was_up = port->link_up;
+
+		port_poll_link(port);
+		if (port->link_up != was_up)
+			printf("port %s: link %s\n", port->name, port->link_up ? "up" : "down");
+		port_stats(port, counters);
+		counters->bridge = i / 2;
+		counters->is_wan = i == port_wan(i / 2);
+	}
+}
+
+static void watch_workers(struct daemon *d, uint64_t now_ns)
+{
+	static bool stalled[POLICY_WORKERS_MAX];
+
+	for (unsigned i = 0; i < d->worker_count; i++) {
+		uint64_t beat_ns =
+			__atomic_load_n(&d->workers[i]->counters->heartbeat_ns, __ATOMIC_RELAXED);
+		bool now = now_ns > beat_ns && now_ns - beat_ns > STALLED_NS;
+		if (now != stalled[i])
+			printf("worker %u: %s\n", i, now ? "stalled" : "running again");
+		stalled[i] = now;
+	}
+}
+
+int control_apply(struct control *c, struct policy *policy, struct publish_result *result,
+	char *error, size_t error_len)
+{
+	struct daemon *d = c->daemon;
+	struct policy *previous = policy_copy(d->plan->policy);
+	struct plan *plan = NULL;
+
+	if (previous != NULL)
+		plan = plan_build(policy, d->plan, c->generation + 1, error, error_len);
+	else
+		snprintf(error, error_len, "no memory to keep the present policy");
+	if (plan == NULL) {
+		policy_free(previous);
+		policy_free(policy);
+		return -ENOMEM;
+	}
+	policy_free(c->previous);
+	c->previous = previous;
+	c->generation++;
+	c->applied_realtime_ns = control_realtime_ns();
+	publish_plan(d, plan, result);
+	printf("policy %u: %s, on %u/%u workers in %u us\n", c->generation, policy->file,
+		result->workers, result->workers_all, (unsigned)(result->duration_ns / 1000));
+	return 0;
+}
+
+/* `policy apply --confirm SECONDS` and nobody confirmed: back to what was before. */
+static void roll_back_unconfirmed(struct control *c, uint64_t now_ns)
+{
+	struct publish_result result;
+	char error[256];
+
+	if (c->confirm_deadline_ns == 0 || now_ns < c->confirm_deadline_ns)
+		return;
+	c->confirm_deadline_ns = 0;
+	printf("policy %u was not confirmed, rolled back\n", c->generation);
+	struct policy *previous = c->previous;
+	c->previous = NULL;
+	if (previous != NULL && control_apply(c, previous, &result, error, sizeof(error)) != 0)
+		printf("rollback failed: %s\n", error);
+}
+
+static void loop(struct control *c)
+{
+	struct daemon *d = c->daemon;
+	uint64_t inpath_ns = 0, ports_ns = 0, clock_ns = clock_now_ns();
+
+	while (!asked_to_stop) {
+		uint64_t now_ns = clock_now_ns();
+
+		take_punted(c, now_ns);
+		peers_tick(c, now_ns);
+		channel_server_poll(d->channel, &control_handlers, c);
+		roll_back_unconfirmed(c, now_ns);
+		rates_tick(c->rates, d, now_ns);
+		if (now_ns - inpath_ns >= INPATH_NS) {
+			inpath_ns = now_ns;
+			for (unsigned b = 0; b < d->bridge_count; b++) {
+				struct control_side context = {d, b};
+				if (c->has_inpath[b])
+					inpath_tick(&c->inpath[b], now_ns, control_emit, &context);
+			}
+		}
+		if (now_ns - ports_ns >= PORTS_NS) {
+			ports_ns = now_ns;
+			watch_ports(d);
+			watch_workers(d, now_ns);
+			publish_collect(d, false);
+			__atomic_store_n(&d->counters->now_ns, now_ns, __ATOMIC_RELAXED);
+		}
+		if (now_ns - clock_ns >= CLOCK_NS) {
+			clock_ns = now_ns;
+			clock_discipline();
+		}
+		nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+	}
+}
+
+int control_run(struct daemon *d, char *error, size_t error_len)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	struct sigaction stop = {.sa_handler = on_signal};
+	const struct policy *policy = d->plan->policy;
+	int rc = -ENOMEM;
+
+	if (c == NULL)
+		return rc;
+	c->daemon = d;
+	c->generation = d->plan->generation;
+	c->applied_realtime_ns = control_realtime_ns();
+	c->started_ns = clock_now_ns();
+	c->rates = rates_create(d);
+	if (c->rates == NULL) {
+		snprintf(error, error_len, "no memory for the rates of %u flows",
+			policy->appliance.flows);
+		goto done;
+	}
+	for (unsigned b = 0; b < d->bridge_count; b++) {
+		struct inpath_config config;
+		c->has_inpath[b] = inpath_config_of(
+			&config, &policy->bridges[b], d->ports[port_wan(b)].mac.addr_bytes);
+		if (c->has_inpath[b])
+			inpath_init(&c->inpath[b], &config, c->started_ns);
+	}
+	c->peers = peers_create(c, error, error_len);
+	if (c->peers == NULL)
+		goto done;
+
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	watch_ports(d);
+	__atomic_store_n(&d->counters->now_ns, clock_now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&d->counters->ready, 1, __ATOMIC_RELEASE);
+	printf("ready\n");
+	loop(c);
+	printf("stopping on %s\n", asked_to_stop == SIGINT ? "SIGINT" : "SIGTERM");
+	rc = 0;
+
+done:
+	peers_destroy(c->peers);
+	rates_destroy(c->rates);
+	policy_free(c->previous);
+	free(c);
+	return rc;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sessions with the peers: hellos out and in, and the paths that follow from them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_random.h>
+
+#include "dataplane/clock.h"
+#include "dataplane/control/control.h"
+#include "dataplane/control/peers.h"
+#include "dataplane/control/publish.h"
+
+#define CONTROL_DSCP 48 /* CS6: network control (RFC 4594) */
+#define TCP_IP_HEADER(ipv6) ((ipv6) ? 60u : 40u)
+
+struct peers *peers_create(struct control *c, char *error, size_t error_len)
+{
+	const struct policy *policy = c->daemon->plan->policy;
+	struct peers *peers = calloc(1, sizeof(*peers));
+
+	if (peers == NULL) {
+		snprintf(error, error_len, "no memory for the peers");
+		return NULL;
+	}
+	peers->count = policy->peer_count;
+	for (unsigned i = 0; i < peers->count; i++) {
+		const struct policy_peer *p = &policy->peers[i];
+		struct link_session_config config = {.key = p->key,
+			.key_len = p->key_len,
+			.boot_id = rte_rand() | 1,
+			.path_mtu = p->path_mtu,
+			.workers = (uint8_t)c->daemon->worker_count,
+			.routed = p->path == PATH_ROUTED};
+		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
+		if (rc != 0) {
+			snprintf(error, error_len, "peer %s: the session cannot start: %s", p->name,
+				strerror(-rc));
+			peers_destroy(peers);
+			return NULL;
+		}
+		peers->peer[i].since_realtime_ns = control_realtime_ns();
+	}
+	return peers;
+}
+
+void peers_destroy(struct peers *peers)
+{
+	if (peers != NULL)
+		explicit_bzero(peers, sizeof(*peers)); /* session keys */
+	free(peers);
+}
+
+/* ---- what the workers must know ---- */
+
+/* The largest segment whose frame, even uncompressed, fits into one link packet. */
+static uint16_t clamp_of(const struct policy_peer *p, const struct link_path *path, bool ipv6)
+{
+	uint32_t inner_l2 = path->routed ? 0 : link_l2_bytes(path);
+	uint32_t taken = (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6) + inner_l2 +
+			 TCP_IP_HEADER(ipv6);
+
+	return p->mss_clamp && path->path_mtu > taken ? (uint16_t)(path->path_mtu - taken) : 0;
+}
+
+static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
+{
+	const struct policy *policy = c->daemon->plan->policy;
+
+	memset(links, 0, sizeof(*links)); /* compared as bytes, padding included */
+	links->count = c->peers->count;
+	for (unsigned i = 0; i < links->count; i++) {
+		const struct policy_peer *p = &policy->peers[i];
+		const struct policy_bridge *b = &policy->bridges[p->bridge];
+		struct link_path *path = &links->path[i];
+		const struct policy_prefix *our =
+			p->address.family == 4 ? &b->address4 : &b->address6;
+
+		link_session_fill_path(&c->peers->peer[i].session, path);
+		path->port = p->port;
+		path->vlan = b->vlan;
+		path->family = p->address.family;
+		path->routed = p->path == PATH_ROUTED;
+		memcpy(path->our_mac, c->daemon->ports[port_wan(p->bridge)].mac.addr_bytes, 6);
+		memcpy(path->our_address, our->address.bytes, 16);
+		memcpy(path->peer_address, p->address.bytes, 16);
+		if (!inpath_next_hop_mac(
+			    &c->inpath[p->bridge], &p->address, path->next_hop_mac, now_ns))
+			path->alive = false;
+		links->clamp_mss[i][0] = clamp_of(p, path, false);
+		links->clamp_mss[i][1] = clamp_of(p, path, true);
+	}
+}
+
+static void publish_if_changed(struct control *c, uint64_t now_ns)
+{
+	struct links now;
+
+	fill_links(c, &now, now_ns);
+	if (memcmp(&now, c->daemon->links, sizeof(now)) == 0)
+		return;
+	struct links *links = malloc(sizeof(*links));
+	if (links == NULL)
+		return; /* the next tick tries again */
+	memcpy(links, &now, sizeof(now));
+	publish_links(c->daemon, links);
+}
+
+/* ---- what the peers must know ---- */
+
+void peers_received(
+	struct control *c, unsigned peer, uint64_t now_ns, struct link_seq_counts *counts)
+{
+	struct daemon *d = c->daemon;
+
+	memset(counts, 0, sizeof(*counts));
+	for (unsigned lane = 0; lane < LINK_LANES; lane++) {
+		const struct worker *w = d->workers[lane % LINK_WORKERS_MAX % d->worker_count];
+		struct link_seq_counts of_lane;
+		link_seq_read(&w->peers[peer].rx[lane], &c->peers->peer[peer].tail[lane], now_ns,
+			&of_lane);
+		link_seq_counts_add(counts, &of_lane);
+	}
+}
+
+static void report(struct control *c, unsigned i, uint64_t now_ns)
+{
+	struct daemon *d = c->daemon;
+	struct link_session *s = &c->peers->peer[i].session;
+	uint32_t next[LINK_LANES] = {0};
+	struct link_seq_counts received;
+
+	for (unsigned w = 0; w < d->worker_count; w++)
+		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
+			next[w * LINK_WORKERS_MAX + to] =
+				link_tx_next(&d->workers[w]->peers[i].tx[to], s->session_id);
+	peers_received(c, i, now_ns, &received);
+	link_session_report(s, next, &received);
+}
+
+static void say_changes(struct control *c, unsigned i)
+{
+	struct peer *p = &c->peers->peer[i];
+	const char *name = c->daemon->plan->policy->peers[i].name;
+
+	if (p->session.state == p->shown)
+		return;
+	p->shown = p->session.state;
+	p->since_realtime_ns = control_realtime_ns();
+	if (p->shown == LINK_SESSION_UP)
+		printf("peer %s: up\n", name);
+	else if (p->shown == LINK_SESSION_DOWN || p->shown == LINK_SESSION_REFUSED)
+		printf("peer %s: %s%s%s\n", name,
+			p->shown == LINK_SESSION_DOWN ? "down" : "refused",
+			*p->session.error ? ": " : "", p->session.error);
+}
+
+void peers_tick(struct control *c, uint64_t now_ns)
+{
+	const struct policy *policy = c->daemon->plan->policy;
+	uint8_t message[LINK_MESSAGE_MAX], frame[LINK_MESSAGE_MAX + LINK_HEADERS_MAX];
+
+	/* The workers hear of new keys before the peer does: it may use them at once. */
+	publish_if_changed(c, now_ns);
+	for (unsigned i = 0; i < c->peers->count; i++) {
+		const struct policy_peer *p = &policy->peers[i];
+		struct link_session *s = &c->peers->peer[i].session;
+		struct control_side context = {c->daemon, p->bridge};
+		int len;
+
+		if (link_session_next_ns(s) > now_ns)
+			continue;
+		report(c, i, now_ns);
+		while ((len = link_session_tick(s, now_ns, message, sizeof(message))) > 0) {
+			len = inpath_build_udp(&c->inpath[p->bridge], &p->address,
+				LINK_CONTROL_SOURCE_PORT, p->port, CONTROL_DSCP, message,
+				(uint32_t)len, frame, sizeof(frame), now_ns, control_emit,
+				&context);
+			/* While the next hop is not known the hello is lost; more will come. */
+			if (len > 0)
+				control_emit(&context, INPATH_WAN, frame, (uint32_t)len);
+		}
+		say_changes(c, i);
+	}
+	publish_if_changed(c, now_ns);
+}
+
+void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
+{
+	const struct pkt *p = pkt_of(m);
+	const struct policy *policy = c->daemon->plan->policy;
+
+	for (unsigned i = 0; i < c->peers->count; i++) {
+		struct peer *peer = &c->peers->peer[i];
+		struct link_session *s = &peer->session;
+
+		if (policy->peers[i].bridge != p->bridge || p->way != WAY_DOWN ||
+			memcmp(policy->peers[i].address.bytes, p->key.addr[p->dir], 16) != 0)
+			continue;
+		if (link_session_receive(s, rte_pktmbuf_mtod_offset(m, uint8_t *, p->payload_off),
+			    p->payload_len, now_ns) == 0)
+			for (unsigned a = 0; a < s->peer.announced; a++)
+				link_tail_announce(&peer->tail[s->peer.announce[a].lane],
+					s->session_id, s->peer.announce[a].next, now_ns);
+		say_changes(c, i);
+		publish_if_changed(c, now_ns);
+		return;
+	}
+}

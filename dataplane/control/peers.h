@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The peers as the control thread sees them: runs a link session with each, and publishes what the
+ * workers must know of them (struct links) whenever it changes. Control thread only.
+ */
+#ifndef SLUICE_CONTROL_PEERS_H
+#define SLUICE_CONTROL_PEERS_H
+
+#include "dataplane/control/inpath.h"
+#include "dataplane/daemon.h"
+#include "dataplane/link/session.h"
+
+struct control;
+
+struct peer {
+	struct link_session session;
+	struct link_tail tail[LINK_LANES]; /* what the peer announced in each of its lanes */
+	uint64_t since_realtime_ns;	   /* when the state shown was taken */
+	enum link_session_state shown;
+};
+
+struct peers {
+	unsigned count;
+	struct peer peer[POLICY_PEERS_MAX];
+};
+
+/* Start a session with every peer of the policy in force. NULL with a sentence in error. */
+struct peers *peers_create(struct control *c, char *error, size_t error_len);
+void peers_destroy(struct peers *peers);
+
+/* Send what is due, notice silence, publish changes. About every millisecond. */
+void peers_tick(struct control *c, uint64_t now_ns);
+
+/* A link control frame for the in-path address, parsed. */
+void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns);
+
+/* All that arrived from a peer in its data lanes, and its hellos. */
+void peers_received(
+	struct control *c, unsigned peer, uint64_t now_ns, struct link_seq_counts *counts);
+
+#endif

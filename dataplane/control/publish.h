@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Putting plans and links in force: publish one pointer, wait for the workers,
+ * free the old one when none of them can still look at it (rte_rcu_qsbr). Control thread only.
+ */
+#ifndef SLUICE_CONTROL_PUBLISH_H
+#define SLUICE_CONTROL_PUBLISH_H
+
+#include "dataplane/daemon.h"
+
+struct publish_result {
+	uint32_t workers; /* that use the new plan */
+	uint32_t workers_all;
+	uint64_t duration_ns; /* from the publishing to the last of them */
+};
+
+/* Put a plan in force and wait, a second at most, until the workers use it. A worker that stalls
+ * longer takes it up when it comes back; the old plan is kept until then. */
+void publish_plan(struct daemon *d, struct plan *plan, struct publish_result *result);
+
+/* Put a new snapshot of the peers in force, without waiting. Takes over the malloc'ed `links`. */
+void publish_links(struct daemon *d, struct links *links);
+
+/* Free what the workers have let go of; call it now and then. `all`: the workers have ended. */
+void publish_collect(struct daemon *d, bool all);
+
+#endif

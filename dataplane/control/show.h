@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The read-only handlers of the channel: show.c, show_flows.c. Control thread only. */
+#ifndef SLUICE_CONTROL_SHOW_H
+#define SLUICE_CONTROL_SHOW_H
+
+#include "dataplane/control/control.h"
+
+int show_status(void *, const struct channel_nothing *, struct channel_reply *);
+int show_links(void *, const struct page_request *, struct channel_reply *);
+int show_classes(void *, const struct page_request *, struct channel_reply *);
+int show_flows(void *, const struct flows_request *, struct channel_reply *);
+int show_peers(void *, const struct page_request *, struct channel_reply *);
+int show_rtt(void *, const struct page_request *, struct channel_reply *);
+int show_loss(void *, const struct page_request *, struct channel_reply *);
+int show_compression(void *, const struct page_request *, struct channel_reply *);
+int show_policy(void *, const struct channel_nothing *, struct channel_reply *);
+int show_policy_text(void *, const struct page_request *, struct channel_reply *);
+int show_explain(void *, const struct explain_request *, struct channel_reply *);
+/* A client went: drop what show_flows() keeps between its pages. */
+void show_flows_closed(uint64_t client);
+
+/* Copy a name into a message, cut to fit and terminated. */
+void show_name(char to[CHANNEL_NAME_MAX], const char *from);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the workers work by: the plan (a policy, made ready for use) and the links (the peers as
+ * they are right now). Both are built whole by the control thread, published as one pointer each,
+ * never changed, and freed once every worker has let go of them (control/publish.c).
+ */
+#ifndef SLUICE_PLAN_H
+#define SLUICE_PLAN_H
+
+#include "controlplane/policy/policy.h"
+#include "dataplane/classify/classify.h"
+#include "dataplane/link/frame.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/shape/shaper.h"
+
+struct plan {
+	uint32_t generation; /* 1, 2, 3...: `policy 42` in the CLI */
+	struct policy *policy;
+	struct classifier *classifier;
+	struct shaper_config *shaper[POLICY_BRIDGES_MAX][WAYS];
+	/* A class keeps its id from plan to plan for as long as its name exists. */
+	uint32_t class_id_of[POLICY_CLASSES_MAX];   /* policy index -> class id */
+	int32_t class_index_of[POLICY_CLASSES_MAX]; /* class id -> policy index, -1: unused */
+	bool class_compress[POLICY_CLASSES_MAX];    /* by class id */
+	enum policy_compress compress;
+	bool bypass;
+};
+
+/* The peers, in the order of the policy. */
+struct links {
+	uint32_t count;
+	struct link_path path[POLICY_PEERS_MAX];
+	uint16_t clamp_mss[POLICY_PEERS_MAX][2]; /* over IPv4, over IPv6; 0: leave the MSS alone */
+};
+
+/*
+ * Make a plan of `policy`, with `generation`. Classes that `previous` (may be NULL) has by the same
+ * name keep their ids. The plan owns the policy from then on. NULL without memory, with `error`
+ * saying so; the policy is then still the caller's.
+ */
+struct plan *plan_build(struct policy *policy, const struct plan *previous, uint32_t generation,
+	char *error, size_t error_len);
+void plan_free(void *plan);
+
+/* The peer of a bridge behind which an address (IPv4 as ::ffff:a.b.c.d) lies by its `networks`, or
+ * -1. Any thread; meant for new flows. */
+int plan_find_peer(const struct plan *plan, unsigned bridge, const uint8_t address[16]);
+
+#endif

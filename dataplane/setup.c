@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a checked policy to a daemon ready to run: EAL, memory, ports, workers; and back. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_random.h>
+
+#include "dataplane/clock.h"
+#include "dataplane/control/publish.h"
+#include "dataplane/packet/steer.h"
+#include "dataplane/setup.h"
+
+#define STEER_RING 4096
+#define TX_RING 2048
+#define PUNT_RING 1024
+#define POOL_CACHE 256
+/* Packet buffers when the configuration does not say: enough for 30 ms of 10 Gbit/s. */
+#define BUFFERS_DEFAULT 65535u
+#define MB (1024 * 1024)
+
+static int say(char *error, size_t len, int rc, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int say(char *error, size_t len, int rc, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, len, format, args);
+	va_end(args);
+	return rc;
+}
+
+/* ---- memory ---- */
+
+static uint32_t buffers_of(const struct policy_appliance *a)
+{
+	return a->buffers != 0 ? a->buffers : BUFFERS_DEFAULT;
+}
+
+/* Data room of a packet buffer: headroom and the largest frame, or a link frame of it. */
+static uint16_t data_room(const struct policy_appliance *a)
+{
+	uint32_t frame = RTE_PKTMBUF_HEADROOM + a->mtu + LINK_HEADERS_MAX + 32;
+
+	frame = RTE_ALIGN_CEIL(frame, 64);
+	return (uint16_t)(frame < RTE_MBUF_DEFAULT_BUF_SIZE ? RTE_MBUF_DEFAULT_BUF_SIZE : frame);
+}
+
+static uint64_t pool_bytes(const struct policy_appliance *a)
+{
+	uint64_t object = rte_mempool_calc_obj_size(
+		sizeof(struct rte_mbuf) + sizeof(struct pkt) + data_room(a), 0, NULL);
+
+	/* Without hugepages the pool lets no buffer cross a border of pages. */
+	if (!a->hugepages)
+		object = RTE_ALIGN_CEIL(object, 4096);
+	return buffers_of(a) * object;
+}
+
+static uint64_t class_bytes(const struct policy *policy)
+{
+	return POLICY_CLASSES_MAX *
+	       (sizeof(struct measure_class) +
+		       (uint64_t)policy->bridge_count * WAYS * sizeof(struct worker_class));
+}
+
+static uint64_t peer_bytes(const struct policy *policy)
+{
+	return policy->peer_count *
+	       (sizeof(struct worker_peer) + LINK_LANES * sizeof(struct link_seq));
+}
+
+/* What the EAL must reserve beforehand when there are no hugepages to grow into. */
+static uint64_t memory_needed(const struct policy *policy)
+{
+	const struct policy_appliance *a = &policy->appliance;
+	uint64_t worker = flow_table_memory_needed(a->flows) + class_bytes(policy) +
+			  peer_bytes(policy) +
+			  (uint64_t)policy->bridge_count * WAYS *
+				  shaper_memory_needed(POLICY_CLASSES_MAX, a->queues) +
+			  4 * MB;
+
+	return pool_bytes(a) + worker * a->worker_count + 64 * MB;
+}
+
+/* ---- EAL ---- */
+
+static bool is_pci(const char *device)
+{
+	enum port_kind kind;
+	char ignored[128];
+
+	return port_device_check(device, &kind, ignored, sizeof(ignored)) == 0 && kind == PORT_PCI;
+}
+
+static int start_eal(const struct daemon *d, const struct policy *policy, char *error, size_t len)
+{
+	const struct policy_appliance *a = &policy->appliance;
+	static char lcores[256], memory[32];
+	static const char *argv[64];
+	int argc = 0, at;
+	bool pci = false;
+
+	at = snprintf(lcores, sizeof(lcores), "--lcores=0@%u", a->control_cpu);
+	for (unsigned i = 0; i < a->worker_count; i++)
+		at += snprintf(
+			lcores + at, sizeof(lcores) - (size_t)at, ",%u@%u", i + 1, a->workers[i]);
+	argv[argc++] = "sluiced";
+	argv[argc++] = lcores;
+	argv[argc++] = "--no-telemetry";
+	argv[argc++] = "--log-level=*:warning";
+	/* Either way nothing is left in the file system when the daemon is killed. */
+	argv[argc++] = a->hugepages ? "--in-memory" : "--no-shconf";
+	if (!a->hugepages) {
+		snprintf(memory, sizeof(memory), "%u",
+			(unsigned)((memory_needed(policy) + MB - 1) / MB));
+		argv[argc++] = "--no-huge";
+		argv[argc++] = "-m";
+		argv[argc++] = memory;
+	}
+	for (unsigned b = 0; b < policy->bridge_count; b++) {
+		const char *devices[] = {policy->bridges[b].lan, policy->bridges[b].wan};
+		for (unsigned i = 0; i < 2; i++) {
+			if (!is_pci(devices[i]))
+				continue;
+			argv[argc++] = "-a";
+			argv[argc++] = devices[i];
+			pci = true;
+		}
+	}
+	if (!pci)
+		argv[argc++] = "--no-pci";
+	argv[argc] = NULL;
+	if (rte_eal_init(argc, (char **)(uintptr_t)argv) < 0)
+		return say(error, len, -rte_errno, "DPDK did not start (%s): %s",
+			rte_strerror(rte_errno),
+			a->hugepages
+				? "reserve hugepages (sysctl vm.nr_hugepages=1024), run as root, "
+				  "or set appliance.hugepages = false"
+				: "run as root, and check that the CPUs of appliance.workers "
+				  "and control_cpu exist");
+	return 0;
+}
+
+/* ---- ports ---- */
+
+static int open_ports(struct daemon *d, const struct policy *policy, char *error, size_t len)
+{
+	const struct policy_appliance *a = &policy->appliance;
+
+	for (unsigned i = 0; i < 2 * d->bridge_count; i++) {
+		const struct policy_bridge *b = &policy->bridges[i / 2];
+		bool wan = i == port_wan(i / 2);
+		struct port_request request = {.device = wan ? b->wan : b->lan,
+			.workers = a->worker_count,
+			.mtu = a->mtu,
+			.adaptive = a->poll == POLL_ADAPTIVE,
+			.pool = d->pool};
+		snprintf(request.name, sizeof(request.name), "%.26s.%s", b->name,
+			wan ? "wan" : "lan");
+		int rc = port_open(&request, &d->ports[i], error, len);
+		if (rc != 0)
+			return rc;
+		d->port_count++;
+		printf("port %s: %s, %u rx and %u tx queues%s, MTU %u%s%s\n", d->ports[i].name,
+			d->ports[i].device, d->ports[i].rx_queues, d->ports[i].tx_queues,
+			d->ports[i].symmetric_rss ? ", symmetric RSS" : "", d->ports[i].mtu,
+			*d->ports[i].note ? "; " : "", d->ports[i].note);
+	}
+	return 0;
+}
+
+static struct parse_context parse_context_of(
+	const struct daemon *d, const struct policy *policy, unsigned port, uint64_t hash_seed)
+{
+	unsigned bridge = port / 2;
+	const struct policy_bridge *b = &policy->bridges[bridge];
+	struct parse_context c = {.hash_seed = hash_seed,
+		.way = port == port_lan(bridge) ? WAY_UP : WAY_DOWN,
+		.bridge = (uint8_t)bridge,
+		.in_path_vlan = b->vlan};
+
+	if (b->address4.address.family == 4)
+		memcpy(&c.in_path4, b->address4.address.bytes + 12, sizeof(c.in_path4));
+	if (b->address6.address.family == 6) {
+		c.has_in_path6 = true;
+		memcpy(c.in_path6, b->address6.address.bytes, sizeof(c.in_path6));
+	}
+	memcpy(c.in_path_mac, d->ports[port_wan(bridge)].mac.addr_bytes, sizeof(c.in_path_mac));
+	for (unsigned i = 0; i < policy->peer_count; i++)
+		if (policy->peers[i].bridge == bridge)
+			c.link_port = rte_cpu_to_be_16(policy->peers[i].port);
+	return c;
+}
+
+/*
+ * Queue q of a port is worker q's if every worker has one. Where there are fewer, as on software
+ * ports, the ports' queues are dealt out in turn, so that two ports keep two workers busy; workers
+ * without a transmit queue hand over to the one that has it.
+ */
+static unsigned queue_owner(const struct daemon *d, unsigned port, unsigned queue, unsigned queues)
+{
+	return queues == d->worker_count ? queue : (queue + port) % d->worker_count;
+}
+
+static void deal_queues(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->port_count; i++) {
+		const struct port *port = &d->ports[i];
+		for (unsigned q = 0; q < port->rx_queues; q++) {
+			struct worker *w = d->workers[queue_owner(d, i, q, port->rx_queues)];
+			w->rx[w->rx_count++] = (struct worker_rx){.port_id = port->port_id,
+				.queue = (uint16_t)q,
+				.port = (uint16_t)i};
+		}
+		for (unsigned q = 0; q < port->tx_queues; q++) {
+			struct worker_tx *tx =
+				&d->workers[queue_owner(d, i, q, port->tx_queues)]->tx[i];
+			tx->owner = true;
+			tx->port_id = port->port_id;
+			tx->queue = (uint16_t)q;
+		}
+		for (unsigned n = 0; n < d->worker_count; n++) {
+			unsigned owner = queue_owner(d, i, n % port->tx_queues, port->tx_queues);
+			if (!d->workers[n]->tx[i].owner)
+				d->workers[n]->tx[i].hand_over = d->workers[owner]->tx_in;
+		}
+	}
+}
+
+/* ---- workers ---- */
+
+static void *take(struct daemon *d, size_t bytes)
+{
+	d->memory_bytes += bytes;
+	return rte_zmalloc(NULL, bytes, RTE_CACHE_LINE_SIZE);
+}
+
+static struct rte_ring *take_ring(
+	struct daemon *d, const char *what, unsigned i, unsigned size, unsigned flags)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "%s%u", what, i);
+	d->memory_bytes += (uint64_t)rte_ring_get_memsize(size);
+	return rte_ring_create(name, size, SOCKET_ID_ANY, flags);
+}
+
+static struct worker *make_worker(
+	struct daemon *d, const struct policy *policy, unsigned index, uint64_t hash_seed)
+{
+	const struct policy_appliance *a = &policy->appliance;
+	struct worker *w = take(d, sizeof(*w));
+	char name[32];
+
+	if (w == NULL)
+		return NULL;
+	w->daemon = d;
+	w->index = index;
+	w->sample_salt = index * 5;
+	w->counters = counters_worker(d->counters, index);
+	w->steer_in = take_ring(d, "steer", index, STEER_RING, RING_F_SC_DEQ);
+	w->tx_in = take_ring(d, "tx", index, TX_RING, RING_F_SC_DEQ);
+	snprintf(name, sizeof(name), "flows%u", index);
+	w->flows = flow_table_create(name, a->flows, SOCKET_ID_ANY);
+	w->measure = take(d, POLICY_CLASSES_MAX * sizeof(*w->measure));
+	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
+	void *compressor = take(d, compressor_bytes());
+	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
+		w->peers == NULL || compressor == NULL)
+		return NULL;
+	d->memory_bytes += flow_table_memory_bytes(w->flows);
+	w->compressor = compressor_init(compressor);
+
+	for (unsigned b = 0; b < d->bridge_count; b++) {
+		for (unsigned way = 0; way < WAYS; way++) {
+			snprintf(name, sizeof(name), "shaper%u.%u.%s", index, b,
+				way == WAY_UP ? "up" : "down");
+			struct shaper_params params = {.name = name,
+				.way = way,
+				.worker = index,
+				.classes_max = POLICY_CLASSES_MAX,
+				.queues = a->queues,
+				.socket = SOCKET_ID_ANY,
+				.reasons = w->counters->reason};
+			w->shaper[b][way] = shaper_create(&params, d->shaper_shared[b][way]);
+			w->classes[b][way] =
+				take(d, POLICY_CLASSES_MAX * sizeof(struct worker_class));
+			if (w->shaper[b][way] == NULL || w->classes[b][way] == NULL)
+				return NULL;
+			d->memory_bytes += shaper_memory_bytes(w->shaper[b][way]);
+		}
+	}
+	for (unsigned i = 0; i < policy->peer_count; i++) {
+		w->peers[i].rx = take(d, LINK_LANES * sizeof(struct link_seq));
+		if (w->peers[i].rx == NULL)
+			return NULL;
+		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
+			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));
+	}
+	for (unsigned i = 0; i < 128; i++)
+		w->owner_of[i] = (uint8_t)steer_owner((uint16_t)i, d->worker_count);
+	for (unsigned i = 0; i < d->port_count; i++)
+		w->context[i] = parse_context_of(d, policy, i, hash_seed);
+	w->plan = NULL;
+	return w;
+}
+
+static int make_workers(struct daemon *d, const struct policy *policy, char *error, size_t len)
+{
+	uint64_t hash_seed = rte_rand();
+
+	for (unsigned b = 0; b < d->bridge_count; b++)
+		for (unsigned way = 0; way < WAYS; way++)
+			if ((d->shaper_shared[b][way] = shaper_shared_create(
+				     POLICY_CLASSES_MAX, d->worker_count, SOCKET_ID_ANY)) == NULL)
+				goto no_memory;
+	for (unsigned i = 0; i < d->worker_count; i++)
+		if ((d->workers[i] = make_worker(d, policy, i, hash_seed)) == NULL)
+			goto no_memory;
+	deal_queues(d);
+	return 0;
+
+no_memory:
+	return say(error, len, -ENOMEM, "not enough memory for %u workers with %u flows each: %s",
+		d->worker_count, policy->appliance.flows,
+		policy->appliance.hugepages
+			? "reserve more hugepages (sysctl vm.nr_hugepages), or lower "
+			  "appliance.flows, buffers or queues"
+			: "lower appliance.flows, buffers or queues");
+}
+
+/* ---- all of it ---- */
+
+int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len)
+{
+	const struct policy_appliance *a = &policy->appliance;
+	struct plan *plan = NULL;
+	int rc;
+
+	/* Lines of the log are to be seen when they are written, also through a pipe. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	d->worker_count = a->worker_count;
+	d->bridge_count = policy->bridge_count;
+	printf("sluiced %s: appliance %s, instance %s, %u worker(s), policy %s\n", SLUICE_VERSION,
+		a->name, d->instance, a->worker_count, policy->file);
+
+	d->channel = channel_server_create(d->instance, a->group, a->worker_count,
+		2u * policy->bridge_count, error, (uint32_t)len);
+	if (d->channel == NULL) {
+		rc = -EEXIST;
+		goto fail;
+	}
+	if (a->memory_mb != 0 && memory_needed(policy) > (uint64_t)a->memory_mb * MB) {
+		rc = say(error, len, -E2BIG,
+			"%u MB are needed and appliance.memory allows %u MB: raise it, or lower "
+			"appliance.flows, buffers or queues",
+			(unsigned)(memory_needed(policy) / MB), a->memory_mb);
+		goto fail;
+	}
+	d->counters = channel_server_counters(d->channel);
+	snprintf(d->counters->appliance, sizeof(d->counters->appliance), "%s", a->name);
+	rc = start_eal(d, policy, error, len);
+	if (rc != 0)
+		goto fail;
+	clock_start();
+	d->counters->tsc_hz = rte_get_tsc_hz();
+
+	rc = -ENOMEM;
+	d->pool = rte_pktmbuf_pool_create("packets", buffers_of(a), POOL_CACHE, sizeof(struct pkt),
+		data_room(a), SOCKET_ID_ANY);
+	if (d->pool == NULL) {
+		say(error, len, rc, "no memory for %u packet buffers (%u MB): %s", buffers_of(a),
+			(unsigned)(pool_bytes(a) / MB),
+			a->hugepages ? "reserve more hugepages (sysctl vm.nr_hugepages)"
+				     : "lower appliance.buffers");
+		goto fail;
+	}
+	d->memory_bytes += pool_bytes(a);
+	d->rcu = take(d, rte_rcu_qsbr_get_memsize(POLICY_WORKERS_MAX));
+	d->punt = take_ring(d, "punt", 0, PUNT_RING, RING_F_SC_DEQ);
+	if (d->rcu == NULL || d->punt == NULL ||
+		rte_rcu_qsbr_init(d->rcu, POLICY_WORKERS_MAX) != 0) {
+		say(error, len, rc, "no memory for the rings");
+		goto fail;
+	}
+	rc = open_ports(d, policy, error, len);
+	if (rc != 0)
+		goto fail;
+	rc = make_workers(d, policy, error, len);
+	if (rc != 0)
+		goto fail;
+
+	rc = -ENOMEM;
+	d->links = calloc(1, sizeof(*d->links));
+	plan = plan_build(policy, NULL, 1, error, len);
+	if (plan == NULL || d->links == NULL)
+		goto fail;
+	policy = NULL; /* the plan's from here on */
+	d->plan = plan;
+	printf("memory: %u MB, all of it taken now: %u MB packet buffers, %u MB flow tables for %u "
+	       "flows\n",
+		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(a) / MB),
+		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
+		plan->policy->appliance.flows * d->worker_count);
+	for (unsigned i = 0; i < d->worker_count; i++)
+		rte_eal_remote_launch(worker_run, d->workers[i], i + 1);
+	return 0;
+
+fail:
+	setup_stop(d);
+	policy_free(policy);
+	return rc;
+}
+
+static void free_worker(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++) {
+		for (unsigned way = 0; way < WAYS; way++) {
+			if (w->shaper[b][way] != NULL)
+				shaper_destroy(w->shaper[b][way]);
+			rte_free(w->classes[b][way]);
+		}
+	}
+	for (unsigned i = 0; w->peers != NULL && i < POLICY_PEERS_MAX; i++)
+		rte_free(w->peers[i].rx);
+	flow_table_destroy(w->flows);
+	rte_free(w->compressor);
+	rte_free(w->peers);
+	rte_free(w->measure);
+	rte_ring_free(w->steer_in);
+	rte_ring_free(w->tx_in);
+	rte_free(w);
+}
+
+void setup_stop(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->worker_count; i++)
+		if (d->workers[i] != NULL)
+			__atomic_store_n(&d->workers[i]->stop, true, __ATOMIC_RELAXED);
+	if (d->counters != NULL)
+		__atomic_store_n(&d->counters->ready, 0, __ATOMIC_RELEASE);
+	if (d->plan != NULL)
+		rte_eal_mp_wait_lcore();
+	for (unsigned i = 0; i < d->port_count; i++)
+		port_close(&d->ports[i]);
+	for (unsigned i = 0; i < d->worker_count; i++)
+		free_worker(d->workers[i]);
+	for (unsigned b = 0; b < d->bridge_count; b++)
+		for (unsigned way = 0; way < WAYS; way++)
+			if (d->shaper_shared[b][way] != NULL)
+				shaper_shared_destroy(d->shaper_shared[b][way]);
+	publish_collect(d, true);
+	plan_free((void *)(uintptr_t)d->plan);
+	free((void *)(uintptr_t)d->links);
+	rte_ring_free(d->punt);
+	rte_free(d->rcu);
+	rte_mempool_free(d->pool);
+	channel_server_destroy(d->channel);
+	rte_eal_cleanup();
+}

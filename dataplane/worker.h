@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A worker: one pinned lcore that polls its receive queues and carries every packet of its flows
+ * from rx to tx. Everything in struct worker is the worker's own, except where a comment says so.
+ */
+#ifndef SLUICE_WORKER_H
+#define SLUICE_WORKER_H
+
+#include <rte_ring.h>
+
+#include "controlplane/channel/counters.h"
+#include "dataplane/compress/lz4.h"
+#include "dataplane/flow/table.h"
+#include "dataplane/link/frame.h"
+#include "dataplane/link/seq.h"
+#include "dataplane/measure/histogram.h"
+#include "dataplane/measure/tcp.h"
+#include "dataplane/packet/parse.h"
+#include "dataplane/plan.h"
+
+#define BURST 64u
+#define TX_BUFFER 256u
+#define WORKER_PASSED (PASS_LINK_RETRANSMIT - PASS_LINK_NO_PEER + 1)
+#define PORTS_MAX (2 * POLICY_BRIDGES_MAX)
+
+struct daemon;
+
+/* One receive queue that the worker polls. */
+struct worker_rx {
+	uint16_t port_id, queue;
+	uint16_t port; /* index of the port */
+};
+
+/* Packets on their way out of one port. */
+struct worker_tx {
+	bool owner; /* this worker has a queue of its own on the port */
+	uint16_t port_id, queue;
+	struct rte_ring *hand_over; /* else: the tx_in ring of the worker that sends for it */
+	uint16_t count;
+	struct rte_mbuf *pkts[TX_BUFFER];
+};
+
+/* Per class, way and bridge. Written by the worker, read by the control thread. */
+struct worker_class {
+	uint64_t packets;
+	uint64_t bytes;	     /* frames as the hosts sent them */
+	uint64_t wire_bytes; /* the same as they crossed the WAN */
+	/* Compression, way up only. */
+	uint64_t compressed_packets; /* sent as link frames, or would have been (dry-run) */
+	uint64_t compressed_bytes;   /* their frames before, and their link frames */
+	uint64_t compressed_wire_bytes;
+	uint64_t codec_bytes; /* that the codec was tried on, successfully or not */
+	uint64_t codec_cycles;
+	uint64_t passed[WORKER_PASSED]; /* not compressed, by reason from PASS_LINK_NO_PEER on */
+};
+
+/* What a worker knows of one peer. Counters: written by the worker, read by the control thread. */
+struct worker_peer {
+	struct link_tx tx[LINK_WORKERS_MAX]; /* by receiving worker */
+	struct link_seq *rx;		     /* LINK_LANES of them, by lane */
+	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
+	struct histogram delay_variation; /* one-way delay above the smallest seen, ns */
+};
+
+struct worker {
+	/* Set at start, then read only. */
+	struct daemon *daemon;
+	unsigned index;
+	uint16_t rx_count;
+	struct worker_rx rx[PORTS_MAX];
+	struct worker_tx tx[PORTS_MAX]; /* by port index */
+	struct rte_ring *steer_in;	/* parsed packets from other workers */
+	struct rte_ring *tx_in;		/* packets that other threads want sent: pkt.out_port */
+	struct parse_context context[PORTS_MAX]; /* by port index */
+	uint8_t owner_of[128];			 /* steer_owner() of the low bits of a steer hash */
+	struct counters_worker *counters;	 /* in the counter segment: clients read */
+
+	struct flow_table *flows; /* the control thread takes snapshots */
+	struct shaper *shaper[POLICY_BRIDGES_MAX][WAYS];
+	struct measure_class *measure; /* by class id; the control thread reads */
+	struct worker_class
+		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */
+	struct worker_peer *peers;		    /* by peer index */
+	struct compressor *compressor;
+	struct rte_mbuf *spare; /* where a codec writes: becomes the link frame, or serves again */
+
+	/* Of the present round. */
+	const struct plan *plan;
+	const struct links *links;
+	uint64_t now_ns;
+	uint64_t now_tsc;
+	bool sampling; /* this round's stages are timed */
+	uint32_t rounds;
+	uint32_t idle_rounds;
+	uint32_t sample_salt;
+
+	/* control thread: sets it once. worker: leaves its loop. */
+	bool stop;
+} __attribute__((aligned(64)));
+
+/* The poll loop, run on the worker's lcore until worker->stop. Returns 0. */
+int worker_run(void *worker);
+
+#endif

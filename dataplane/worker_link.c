@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The stages that talk to the peer: decode on the way from the WAN, compress on the way to it, and
+ * what the flows must remember for both. link/ knows the frames, compress/ the codecs and when to
+ * use them; here is the order of things.
+ */
+#include <string.h>
+
+#include <rte_tcp.h>
+
+#include "dataplane/compress/decide.h"
+#include "dataplane/packet/edit.h"
+#include "dataplane/worker_stages.h"
+
+/* ---- decode ---- */
+
+/* The peer whose address a link frame comes from, on that frame's bridge; -1: none. */
+static int find_sender(const struct worker *w, const struct pkt *p)
+{
+	const struct links *links = w->links;
+
+	for (uint32_t i = 0; i < links->count; i++)
+		if (w->plan->policy->peers[i].bridge == p->bridge &&
+			memcmp(links->path[i].peer_address, p->key.addr[p->dir], 16) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* A packet from a routed link has no link-layer header: give it room for one, as wide as frames of
+ * the in-path VLAN have. Its flow's header is written over it later (worker_restore_l2). */
+static bool prepend_placeholder(struct rte_mbuf *m, const struct link_path *path)
+{
+	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *);
+	uint16_t type =
+		rte_cpu_to_be_16(ip[0] >> 4 == 6 ? RTE_ETHER_TYPE_IPV6 : RTE_ETHER_TYPE_IPV4);
+	uint16_t len = path->vlan != 0 ? LINK_L2_VLAN_BYTES : LINK_L2_BYTES;
+	uint8_t *l2 = (uint8_t *)rte_pktmbuf_prepend(m, len);
+
+	if (l2 == NULL)
+		return false;
+	memset(l2, 0, 12);
+	if (path->vlan != 0) {
+		uint16_t tag[2] = {
+			rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN), rte_cpu_to_be_16(path->vlan)};
+		memcpy(l2 + 12, tag, sizeof(tag));
+	}
+	memcpy(l2 + len - 2, &type, sizeof(type));
+	return true;
+}
+
+/* The packet inside a link frame of this worker's lanes, parsed; NULL: dropped and counted. The
+ * frame is freed in any case. */
+static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
+{
+	const struct pkt *p = pkt_of(in);
+	enum reason reason = DROP_LINK_NO_SESSION;
+	int sender = p->way == WAY_DOWN ? find_sender(w, p) : -1;
+	struct rte_mbuf *out = NULL;
+	uint64_t delay_ns;
+
+	if (sender < 0)
+		goto drop;
+	const struct link_path *path = &w->links->path[sender];
+	struct worker_peer *peer = &w->peers[sender];
+	out = rte_pktmbuf_alloc(w->daemon->pool);
+	if (out == NULL) {
+		reason = DROP_RX_NO_MBUF;
+		goto drop;
+	}
+	int rc = link_decode(in, path, peer->rx, out, w->now_ns, &delay_ns);
+	if (rc < 0) {
+		reason = (enum reason) - rc;
+		goto drop;
+	}
+	if (path->routed && !prepend_placeholder(out, path)) {
+		reason = DROP_LINK_NO_L2;
+		goto drop;
+	}
+	peer->rx_frames++;
+	peer->rx_bytes += in->pkt_len;
+	histogram_record(&peer->delay_variation, delay_ns);
+
+	packet_parse_bulk(&out, 1, &w->context[port_wan(p->bridge)], p->rx_ns);
+	struct pkt *inner = pkt_of(out);
+	/* What a peer sends us to deliver is never addressed to this box itself. */
+	inner->flags &= (uint16_t) ~(PKT_FOR_US | PKT_LINK);
+	inner->flags |= PKT_DECODED | (path->routed ? PKT_NO_L2 : 0);
+	inner->wire_bytes = in->pkt_len;
+	rte_pktmbuf_free(in);
+	return out;
+
+drop:
+	rte_pktmbuf_free(out);
+	worker_drop(w, in, reason);
+	return NULL;
+}
+
+unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+{
+	uint64_t start = stage_begin(w);
+	unsigned flags = 0, kept = 0, decoded = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		flags |= pkt_of(pkts[i])->flags;
+	if (likely(!(flags & PKT_FOR_US)))
+		return n;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		const struct pkt *p = pkt_of(m);
+		int lane = LINK_PEEK_CONTROL;
+
+		if (!(p->flags & PKT_FOR_US)) {
+			pkts[kept++] = m;
+			continue;
+		}
+		if (p->flags & PKT_LINK)
+			lane = link_peek_lane(rte_pktmbuf_mtod_offset(m, uint8_t *, p->payload_off),
+				p->payload_len);
+		if (lane < 0) {
+			worker_drop(w, m, DROP_LINK_BAD_SHIM);
+		} else if (lane == LINK_PEEK_CONTROL) {
+			if (rte_ring_enqueue(w->daemon->punt, m) != 0)
+				worker_drop(w, m, DROP_PUNT_FULL);
+			else
+				w->counters->reason[DROP_CONSUMED]++;
+		} else {
+			/* The lane's numbers belong to one worker, the same that owns the flows
+			 * inside. */
+			unsigned owner =
+				(unsigned)(lane & (LINK_WORKERS_MAX - 1)) % w->daemon->worker_count;
+			if (owner != w->index) {
+				/* Stage steer gives it away: so it stays in order with packets of
+				 * the same flow that came plainly in this burst. */
+				pkt_of(m)->steer_hash = (uint16_t)owner;
+				pkts[kept++] = m;
+				continue;
+			}
+			decoded++;
+			m = decode_frame(w, m);
+			if (m != NULL)
+				pkts[kept++] = m;
+		}
+	}
+	stage_end(w, STAGE_DECODE, decoded, start);
+	return kept;
+}
+
+/* ---- what flows remember ---- */
+
+void worker_find_peer(struct worker *w, const struct pkt *p)
+{
+	struct flow *f = p->flow;
+
+	/* -1, no peer, becomes 0. */
+	f->peer = f->flags & FLOW_OTHER
+			  ? 0
+			  : (uint8_t)(plan_find_peer(w->plan, p->bridge, f->key.addr[!f->lan_dir]) +
+				      1);
+}
+
+void worker_learn_peering(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct pkt *p = pkt_of(pkts[i]);
+		struct flow *f = p->flow;
+
+		if (f->peer == 0)
+			continue;
+		unsigned peer = f->peer - 1;
+		const struct link_path *path = &w->links->path[peer];
+		if (!path->alive)
+			continue;
+		if (p->flags & PKT_TCP && p->tcp_flags & RTE_TCP_SYN_FLAG) {
+			uint16_t mss = w->links->clamp_mss[peer][!!(p->flags & PKT_IPV6)];
+			if (mss != 0)
+				packet_clamp_mss(pkts[i], mss);
+		}
+		if (!path->routed)
+			continue;
+		if (p->way == WAY_DOWN) {
+			f->proven_session = path->session_id;
+		} else if (p->l3_off <= FLOW_L2_MAX) {
+			f->lan_l2_len = (uint8_t)p->l3_off;
+			memcpy(f->lan_l2, rte_pktmbuf_mtod(pkts[i], uint8_t *), p->l3_off);
+		}
+	}
+}
+
+unsigned worker_restore_l2(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct pkt *p = pkt_of(pkts[i]);
+		const struct flow *f = p->flow;
+
+		if (likely(!(p->flags & PKT_NO_L2))) {
+			pkts[kept++] = pkts[i];
+			continue;
+		}
+		/* Back to where the flow's frames from the LAN came from. */
+		if (f->lan_l2_len != p->l3_off || f->flags & FLOW_OTHER) {
+			worker_drop(w, pkts[i], DROP_LINK_NO_L2);
+			continue;
+		}
+		uint8_t *l2 = rte_pktmbuf_mtod(pkts[i], uint8_t *);
+		memcpy(l2, f->lan_l2 + 6, 6);
+		memcpy(l2 + 6, f->lan_l2, 6);
+		memcpy(l2 + 12, f->lan_l2 + 12, p->l3_off - 12u);
+		p->flags &= (uint16_t)~PKT_NO_L2;
+		pkts[kept++] = pkts[i];
+	}
+	return kept;
+}
+
+/* ---- compress ---- */
+
+/* Whether a packet may go through the link at all; REASON_NONE: it may. */
+static enum reason may_link(
+	const struct worker *w, const struct pkt *p, const struct link_path *path)
+{
+	const struct flow *f = p->flow;
+
+	if (!path->alive)
+		return PASS_LINK_NO_PEER;
+	/* The far end must have a link-layer header for it, and look for it under the same VLAN. */
+	if (path->routed && (f->proven_session != path->session_id || p->key.vlan != path->vlan))
+		return PASS_LINK_UNPROVEN;
+	/* If the first try got lost on the way to or in the decoder, the second must not. */
+	if (p->flags & PKT_RETRANSMIT)
+		return PASS_LINK_RETRANSMIT;
+	return REASON_NONE;
+}
+
+/*
+ * Compress one packet for its peer. Returns the link frame, which takes the packet's place, or NULL
+ * if it goes out as it is; then *reason says why. In dry-run everything but the replacing is done.
+ */
+static struct rte_mbuf *compress_packet(
+	struct worker *w, struct rte_mbuf *m, struct worker_class *c, enum reason *reason)
+{
+	struct pkt *p = pkt_of(m);
+	struct flow *f = p->flow;
+	/* In dry-run no peer is needed: reckon with a tunnel over plain IPv4. */
+	static const struct link_path dry_path = {
+		.family = 4, .session_id = 1, .path_mtu = 1500, .peer_workers = 1, .alive = true};
+	bool dry = w->plan->compress == COMPRESS_DRY_RUN;
+	unsigned peer = dry ? 0 : f->peer - 1u;
+	const struct link_path *path = dry ? &dry_path : &w->links->path[peer];
+	uint32_t inner_len, room;
+
+	*reason = dry ? REASON_NONE : may_link(w, p, path);
+	if (*reason != REASON_NONE)
+		return NULL;
+	*reason = compress_should_try(&f->codec,
+		rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
+	if (*reason != REASON_NONE)
+		return NULL;
+	if (w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL) {
+		*reason = PASS_LINK_NO_FIT;
+		return NULL;
+	}
+	struct rte_mbuf *out = w->spare;
+	const uint8_t *inner = link_inner(path, m, &inner_len);
+	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
+	uint64_t start = rte_rdtsc();
+	int len = room == 0 || inner_len == 0
+			  ? 0
+			  : compressor_lz4(w->compressor, inner, inner_len, blob, room, 1);
+	c->codec_cycles += rte_rdtsc() - start;
+	c->codec_bytes += inner_len;
+	uint32_t wire_bytes = len <= 0 ? 0 : link_headers_bytes(path) + (uint32_t)len;
+	compress_result(&f->codec, m->pkt_len, wire_bytes);
+	if (wire_bytes == 0) {
+		*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
+		return NULL;
+	}
+	c->compressed_packets++;
+	c->compressed_bytes += m->pkt_len;
+	c->compressed_wire_bytes += wire_bytes;
+	if (dry)
+		return NULL;
+
+	struct worker_peer *to = &w->peers[peer];
+	uint8_t lane = link_lane(path, w->index, p->steer_hash);
+	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, LINK_CODEC_LZ4,
+		    (uint32_t)len, out, w->now_ns) != 0) {
+		*reason = PASS_LINK_NO_FIT;
+		rte_pktmbuf_reset(out);
+		return NULL;
+	}
+	w->spare = NULL;
+	to->tx_frames++;
+	to->tx_bytes += out->pkt_len;
+	/* The buckets were charged for the frame as it was; the link carries less. */
+	shaper_settle(w->shaper[p->bridge][WAY_UP], m, out->pkt_len);
+	c->bytes += m->pkt_len - out->pkt_len; /* transmit() counts the link frame */
+	*pkt_of(out) = *p;
+	pkt_of(out)->wire_bytes = out->pkt_len;
+	rte_pktmbuf_free(m);
+	return out;
+}
+
+unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+{
+	uint64_t start = stage_begin(w);
+	const struct plan *plan = w->plan;
+	unsigned tried = 0;
+
+	if (plan->compress == COMPRESS_OFF ||
+		(plan->compress == COMPRESS_ON && w->links->count == 0))
+		return n;
+	for (unsigned i = 0; i < n; i++) {
+		const struct pkt *p = pkt_of(pkts[i]);
+		const struct flow *f = p->flow;
+		enum reason reason;
+
+		if (p->way != WAY_UP || !plan->class_compress[f->class_id] ||
+			!(p->flags & PKT_IP) || (plan->compress == COMPRESS_ON && f->peer == 0))
+			continue;
+		struct worker_class *c = &w->classes[p->bridge][WAY_UP][f->class_id];
+		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);
+		tried++;
+		if (out != NULL) {
+			pkts[i] = out;
+		} else if (reason != REASON_NONE) {
+			w->counters->reason[reason]++;
+			c->passed[reason - PASS_LINK_NO_PEER]++;
+		}
+	}
+	stage_end(w, STAGE_COMPRESS, tried, start);
+	return n;
+}

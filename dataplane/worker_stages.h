@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What worker.c and worker_link.c share: the stages' counting, the ends of a packet's way, and the
+ * stages that talk to the peer. Worker threads only.
+ */
+#ifndef SLUICE_WORKER_STAGES_H
+#define SLUICE_WORKER_STAGES_H
+
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+
+#include "dataplane/daemon.h"
+#include "dataplane/worker.h"
+
+static inline uint64_t stage_begin(const struct worker *w)
+{
+	return w->sampling ? rte_rdtsc() : 0;
+}
+
+static inline void stage_end(struct worker *w, enum stage stage, unsigned packets, uint64_t start)
+{
+	struct counters_stage *c = &w->counters->stage[stage];
+	c->packets += packets;
+	if (w->sampling && packets > 0) {
+		c->cycles += rte_rdtsc() - start;
+		c->sampled += packets;
+	}
+}
+
+static inline void worker_drop(struct worker *w, struct rte_mbuf *m, enum reason reason)
+{
+	w->counters->reason[reason]++;
+	rte_pktmbuf_free(m);
+}
+
+/* Put a packet into the buffer of its port, or hand it to the worker that sends for us. */
+static inline void worker_send(struct worker *w, struct rte_mbuf *m)
+{
+	struct worker_tx *tx = &w->tx[pkt_of(m)->out_port];
+
+	if (unlikely(!tx->owner)) {
+		if (rte_ring_enqueue(tx->hand_over, m) != 0)
+			worker_drop(w, m, DROP_TX_FULL);
+		return;
+	}
+	if (unlikely(tx->count == TX_BUFFER)) {
+		unsigned sent = rte_eth_tx_burst(tx->port_id, tx->queue, tx->pkts, tx->count);
+		tx->count -= sent;
+		memmove(tx->pkts, tx->pkts + sent, tx->count * sizeof(tx->pkts[0]));
+		if (tx->count == TX_BUFFER) {
+			worker_drop(w, m, DROP_TX_FULL);
+			return;
+		}
+	}
+	tx->pkts[tx->count++] = m;
+}
+
+static inline void worker_hand_over(struct worker *w, unsigned owner, struct rte_mbuf *m)
+{
+	pkt_of(m)->flags |= PKT_STEERED;
+	if (unlikely(rte_ring_enqueue(w->daemon->workers[owner]->steer_in, m) != 0)) {
+		worker_drop(w, m, DROP_STEER_RING_FULL);
+		return;
+	}
+	w->counters->steered_out++;
+}
+
+/* decode: frames for the in-path address leave the burst; link frames of this worker's lanes are
+ * replaced by what they carry. Returns how many packets stay. */
+unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
+/* compress: packets that leave for a peer become link frames where that makes them smaller. The
+ * burst keeps its order; returns how many packets it holds now. */
+unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
+/* Which peer the packet's WAN endpoint is behind, kept in its flow. New flows only. */
+void worker_find_peer(struct worker *w, const struct pkt *p);
+
+/* Remember of flows towards a peer what routed links need: the LAN side's link-layer header, and
+ * under which session a packet from the WAN was seen. */
+void worker_learn_peering(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
+/* Give packets from a routed link the link-layer header of their flow; those that have none are
+ * dropped. Returns how many stay. */
+unsigned worker_restore_l2(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
+#endif
