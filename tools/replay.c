@@ -35,8 +35,8 @@
 
 struct frame {
 	uint32_t len;
-	uint64_t flow;  /* hash of what tells flows apart */
-	uint64_t hash;  /* of all bytes */
+	uint64_t flow; /* hash of what tells flows apart */
+	uint64_t hash; /* of all bytes */
 	bool matched;
 	uint8_t *bytes;
 };
@@ -172,8 +172,8 @@ static const char *enter(const char *name)
 static int open_sender(const char *name)
 {
 	const char *interface = enter(name);
-	struct sockaddr_ll address = {.sll_family = AF_PACKET,
-		.sll_ifindex = (int)if_nametoindex(interface)};
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(interface)};
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
 	if (address.sll_ifindex == 0 || fd < 0 ||

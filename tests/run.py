@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run the tests of a finished build and add up what they say. tools/test sets everything up and
+calls this; by hand: sudo tests/run.py [--list] [NAME...], where NAME is a part of a test's name.
+
+Every test is a program. If it prints "N passed, N failed[, N skipped]", those figures count, else it
+counts as one by its exit code (77: skipped). A test that fails shows the end of its output.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+SUMMARY = re.compile(rb"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
+SANITIZERS = {
+    # The EAL keeps what it has allocated until the process ends: no leak check for whole daemons.
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:disable_coredump=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+}
+
+
+class Test:
+    def __init__(self, name, command, timeout, env=None):
+        self.name, self.command, self.timeout = name, [str(c) for c in command], timeout
+        self.env = {**os.environ, **(env or {})}
+
+
+def meson_tests(folder, label, env=None):
+    """Unit and system tests as registered with meson."""
+    out = subprocess.run(["meson", "introspect", "--tests", folder], capture_output=True, check=True)
+    return [Test(f"{label}{'/'.join(t['suite'])[7:]}/{t['name']}", t["cmd"], t["timeout"] or 300,
+                 {**t["env"], **(env or {})})
+            for t in json.loads(out.stdout)]
+
+
+def lab_tests(build, label, names=None, env=None):
+    return [Test(f"{label}lab/{path.stem}", [path], 600, {"BUILD": str(build), **(env or {})})
+            for path in sorted((TOP / "tests/lab").glob("*_test.py"))
+            if names is None or path.stem in names]
+
+
+def fuzz_tests(build, seconds, scratch):
+    """Each target on a copy of its kept corpus, so that a run does not change the tree."""
+    tests = []
+    for target in sorted((build / "tests/fuzz").glob("fuzz_*")):
+        if not os.access(target, os.X_OK) or target.is_dir():
+            continue
+        name = target.name[len("fuzz_"):]
+        corpus = scratch / name
+        kept = TOP / "tests/fuzz/corpus" / name
+        if kept.is_dir():
+            shutil.copytree(kept, corpus)
+        else:
+            corpus.mkdir()
+        tests.append(Test(f"fuzz/{name}", [target, f"-max_total_time={seconds}", "-timeout=10",
+                                           "-rss_limit_mb=4096", f"-artifact_prefix={scratch}/",
+                                           corpus], seconds + 120, SANITIZERS))
+    return tests
+
+
+def run(test):
+    """(passed, failed, skipped, output)"""
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(test.command, stdin=subprocess.DEVNULL, stdout=out,
+                                   stderr=subprocess.STDOUT, env=test.env, cwd=TOP,
+                                   start_new_session=True)
+        try:
+            code = process.wait(test.timeout)
+        except subprocess.TimeoutExpired:
+            # First so that it can clean up, then for good.
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            code = f"still running after {test.timeout} s"
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+            raise
+        out.seek(0)
+        text = out.read()
+    if code == 77:
+        return 0, 0, 1, text
+    figures = SUMMARY.findall(text)
+    if not figures:
+        return (1, 0, 0, text) if code == 0 else (0, 1, 0, text + f"\nexit: {code}\n".encode())
+    passed, failed, skipped = (int(n or 0) for n in figures[-1])
+    if code != 0 and failed == 0:
+        failed = 1
+        text += f"\nexit: {code}\n".encode()
+    return passed, failed, skipped, text
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="the plain build only")
+    parser.add_argument("--fuzz-seconds", type=int, default=15, help="for each target")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    plain = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
+    asan, fuzz = TOP / "build-asan", TOP / "build-fuzz"
+    with tempfile.TemporaryDirectory(prefix="sluice-fuzz-") as scratch:
+        tests = meson_tests(plain, "")
+        if asan.is_dir() and not args.quick:
+            tests += meson_tests(asan, "asan/", SANITIZERS)
+        if fuzz.is_dir() and not args.quick:
+            tests += fuzz_tests(fuzz, args.fuzz_seconds, pathlib.Path(scratch))
+        tests += lab_tests(plain, "")
+        if asan.is_dir() and not args.quick:
+            tests += lab_tests(asan, "asan/", {"transparency_test", "survival_test"}, SANITIZERS)
+        tests.append(Test("demo", [TOP / "tools/demo"], 600, {"BUILD": str(plain)}))
+        tests = [t for t in tests if not args.names or any(n in t.name for n in args.names)]
+        if args.list:
+            print("\n".join(t.name for t in tests))
+            return 0
+        total = [0, 0, 0]
+        for test in tests:
+            begin = time.monotonic()
+            *figures, text = run(test)
+            total = [a + b for a, b in zip(total, figures)]
+            passed, failed, skipped = figures
+            word = "FAIL" if failed else "ok" if passed else "skip"
+            print(f"{word:4} {test.name}: {passed} passed, {failed} failed"
+                  + (f", {skipped} skipped" if skipped else "")
+                  + f" ({time.monotonic() - begin:.1f} s)", flush=True)
+            if failed:
+                shown = text.decode(errors="replace").splitlines()
+                wrong = [line for line in shown if line.startswith("FAIL")]
+                print("\n".join("     | " + line for line in wrong[:40] + shown[-40:]), flush=True)
+    passed, failed, skipped = total
+    if passed + failed == 0:
+        failed = 1
+        print("no test ran")
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
