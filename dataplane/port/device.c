@@ -30,9 +30,8 @@
  * AF_XDP is faster, but loses packets that nobody counts: a veth with an XDP program queues 256
  * frames for a kernel thread, and drops the rest.
  * (net_af_packet itself is worse than either: see packet_socket.c.) So software interfaces (veth,
- * tun, bridge...) get AF_PACKET, which is as fast there and loses nothing; a NIC with a driver of
- * its own gets AF_XDP when MTU and buffers fit and the kernel accepts it, else AF_PACKET.
- * af_xdp:NAME and af_packet:NAME choose by hand.
+ * tun, bridge...) get AF_PACKET; a NIC with a driver of its own gets AF_XDP when MTU and buffers
+ * fit and the kernel accepts it, else AF_PACKET. af_xdp:NAME and af_packet:NAME choose by hand.
  */
 #include "dataplane/port/device.h"
 
@@ -51,6 +50,9 @@
 #include "dataplane/port/netdev.h"
 #include "dataplane/port/packet_socket.h"
 
+#define NAME_AF_XDP                                                                                \
+	"net_af_xdp_" /* names of the devices made here: the driver's and the netdev's */
+#define NAME_AF_PACKET "net_null_"
 #define XDP_HEADROOM 256 /* the kernel's, in front of the packet buffer's own headers */
 
 int device_error(int result, char *error, size_t error_len, const char *format, ...)
@@ -195,7 +197,6 @@ static int create_pci(struct port *out, const char *device, char *error, size_t 
 static int vdev_init(struct port *out, const char *name, const char *args)
 {
 	int result = rte_eal_hotplug_add("vdev", name, args);
-
 	if (result < 0)
 		return result;
 	out->own_device = true;
@@ -219,6 +220,19 @@ static int create_vdev(struct port *out, const char *device, char *error, size_t
 		"installed "
 		"(apt install dpdk) and its arguments (files, interfaces) exist",
 		device, rte_strerror(-result));
+}
+
+/* Hotplug would say yes to a second device of the same name, and spoil the first. */
+static bool netdev_in_use(const char *name)
+{
+	char device[64];
+	uint16_t port_id;
+
+	snprintf(device, sizeof(device), NAME_AF_XDP "%s", name);
+	if (rte_eth_dev_get_port_by_name(device, &port_id) == 0)
+		return true;
+	snprintf(device, sizeof(device), NAME_AF_PACKET "%s", name);
+	return rte_eth_dev_get_port_by_name(device, &port_id) == 0;
 }
 
 /* Whether AF_XDP could carry this MTU with these buffers: "" or why not. */
@@ -254,7 +268,7 @@ static int create_af_xdp(const struct port_request *request, struct port *out,
 			netdev->name, strerror(-queues), netdev->name);
 	/* libxdp's dispatcher pins programs under /sys/fs/bpf, where they outlive the daemon. */
 	setenv("LIBXDP_SKIP_DISPATCHER", "1", 0);
-	snprintf(name, sizeof(name), "net_af_xdp_%s", netdev->name);
+	snprintf(name, sizeof(name), NAME_AF_XDP "%s", netdev->name);
 	/* Copy mode works with every driver. Busy polling inside recvfrom() would make the worker
 	 * run the driver, and without zero copy it gains nothing. */
 	snprintf(args, sizeof(args),
@@ -276,12 +290,8 @@ static int create_af_packet(const struct port_request *request, struct port *out
 	char name[64];
 	uint16_t frame = RTE_MAX(request->mtu, out->mtu) + PORT_FRAME_OVERHEAD;
 
-	snprintf(name, sizeof(name), "net_null_%s", netdev->name);
+	snprintf(name, sizeof(name), NAME_AF_PACKET "%s", netdev->name);
 	int result = vdev_init(out, name, "no-rx=1");
-	if (result == -EEXIST)
-		return device_error(-EBUSY, error, error_len,
-			"%s is already in use by another port: give each port a device of its own",
-			netdev->name);
 	if (result < 0)
 		return device_error(result, error, error_len,
 			"the port for %s could not be made (%s): check that DPDK's net_null driver "
@@ -313,6 +323,10 @@ static int create_netdev(
 			"sluiced "
 			"runs in the right network namespace",
 			name, strerror(-result));
+	if (netdev_in_use(name))
+		return device_error(-EBUSY, error, error_len,
+			"%s is already in use by another port: give each port a device of its own",
+			name);
 	if (!netdev.is_ethernet)
 		return device_error(-EINVAL, error, error_len,
 			"interface %s is no Ethernet interface: a port must be one", name);
@@ -342,16 +356,11 @@ static int create_netdev(
 
 	const char *obstacle = xdp_obstacle(request, &netdev);
 	bool forced = has_prefix(device, "af_xdp:");
-	if (!has_prefix(device, "af_packet:") && (forced || obstacle[0] == '\0')) {
-		result = create_af_xdp(request, out, &netdev, error, error_len);
-		if (result == 0 || forced)
-			return result;
-		snprintf(out->note, sizeof(out->note), "AF_PACKET: AF_XDP was refused (%s)",
-			strerror(-result));
-	} else if (out->note[0] == '\0') {
+	if (!has_prefix(device, "af_packet:") && (forced || obstacle[0] == '\0'))
+		return create_af_xdp(request, out, &netdev, error, error_len);
+	if (out->note[0] == '\0')
 		snprintf(out->note, sizeof(out->note), "AF_PACKET%s%s",
 			obstacle[0] != '\0' ? ": " : "", obstacle);
-	}
 	return create_af_packet(request, out, &netdev, error, error_len);
 }
 

@@ -184,7 +184,8 @@ static int port_start(
 	return 0;
 }
 
-int port_open(const struct port_request *request, struct port *out, char *error, size_t error_len)
+static int port_open_once(
+	const struct port_request *request, struct port *out, char *error, size_t error_len)
 {
 	memset(out, 0, sizeof(*out));
 	out->port_id = RTE_MAX_ETHPORTS;
@@ -192,9 +193,6 @@ int port_open(const struct port_request *request, struct port *out, char *error,
 	out->mtu = request->mtu;
 	snprintf(out->name, sizeof(out->name), "%s", request->name);
 	snprintf(out->device, sizeof(out->device), "%s", request->device);
-	if (request->workers == 0 || request->pool == NULL)
-		return device_error(-EINVAL, error, error_len,
-			"port %s was asked for without workers or packet buffers", request->name);
 
 	int result = device_create(request, out, error, error_len);
 	if (result == 0 && port_in_use[out->port_id])
@@ -203,16 +201,42 @@ int port_open(const struct port_request *request, struct port *out, char *error,
 			request->device);
 	if (result < 0) {
 		device_remove(out);
+		out->port_id = RTE_MAX_ETHPORTS; /* may be another port's */
 		return result;
 	}
 	port_in_use[out->port_id] = true;
 	result = port_configure(out, request, error, error_len);
 	if (result == 0)
 		result = port_start(out, request, error, error_len);
-	if (result < 0) {
+	if (result < 0)
 		port_close(out);
-		return result;
+	return result;
+}
+
+int port_open(const struct port_request *request, struct port *out, char *error, size_t error_len)
+{
+	char forced[PORT_DEVICE_MAX];
+	int result;
+
+	if (request->workers == 0 || request->pool == NULL) {
+		memset(out, 0, sizeof(*out));
+		out->port_id = RTE_MAX_ETHPORTS;
+		return device_error(-EINVAL, error, error_len,
+			"port %s was asked for without workers or packet buffers", request->name);
 	}
+	result = port_open_once(request, out, error, error_len);
+	/* The kernel may refuse AF_XDP only when its sockets are made, with the queues. */
+	if (result < 0 && out->kind == PORT_AF_XDP && strcmp(out->netdev, request->device) == 0) {
+		struct port_request again = *request;
+
+		snprintf(forced, sizeof(forced), "af_packet:%s", request->device);
+		again.device = forced;
+		result = port_open_once(&again, out, error, error_len);
+		snprintf(out->device, sizeof(out->device), "%s", request->device);
+		snprintf(out->note, sizeof(out->note), "AF_PACKET: the kernel refused AF_XDP");
+	}
+	if (result < 0)
+		return result;
 	out->max_frame_bytes = out->mtu + PORT_FRAME_OVERHEAD;
 	rte_eth_macaddr_get(out->port_id, &out->mac);
 	if (out->netdev[0] != '\0') {
