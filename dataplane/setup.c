@@ -219,6 +219,9 @@ static void deal_queues(struct daemon *d)
 		const struct port *port = &d->ports[i];
 		for (unsigned q = 0; q < port->rx_queues; q++) {
 			struct worker *w = d->workers[queue_owner(d, i, q, port->rx_queues)];
+			int fd = port_rx_fd(port, (uint16_t)q);
+			w->rx_fds[w->rx_count] = (struct pollfd){.fd = fd, .events = POLLIN};
+			w->can_be_woken &= fd >= 0;
 			w->rx[w->rx_count++] = (struct worker_rx){.port_id = port->port_id,
 				.queue = (uint16_t)q,
 				.port = (uint16_t)i};
@@ -261,7 +264,7 @@ static struct worker *make_worker(
 {
 	const struct policy_appliance *a = &policy->appliance;
 	struct worker *w = take(d, sizeof(*w));
-	char name[32];
+	char name[48];
 
 	if (w == NULL)
 		return NULL;
@@ -312,7 +315,7 @@ static struct worker *make_worker(
 		w->owner_of[i] = (uint8_t)steer_owner((uint16_t)i, d->worker_count);
 	for (unsigned i = 0; i < d->port_count; i++)
 		w->context[i] = parse_context_of(d, policy, i, hash_seed);
-	w->plan = NULL;
+	w->can_be_woken = true;
 	return w;
 }
 

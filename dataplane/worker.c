@@ -23,6 +23,7 @@
 #define IDLE_ROUNDS 64
 #define SLEEP_MIN_NS 10000
 #define SLEEP_MAX_NS 250000
+#define SLEEP_WOKEN_MAX_NS 1000000
 #define HEARTBEAT_NS 1000000
 /* Buckets that the flow table's clock hand passes over in a round. */
 #define AGE_BUCKETS 4
@@ -336,8 +337,11 @@ static unsigned poll_once(struct worker *w)
 static void rest(struct worker *w)
 {
 	uint64_t sleep_ns = SLEEP_MIN_NS + (uint64_t)(w->idle_rounds - IDLE_ROUNDS) * 1000;
-	if (sleep_ns > SLEEP_MAX_NS)
-		sleep_ns = SLEEP_MAX_NS;
+	/* Rings between workers wake nobody: with several workers no sleep may be long. */
+	uint64_t most_ns =
+		w->can_be_woken && w->daemon->worker_count == 1 ? SLEEP_WOKEN_MAX_NS : SLEEP_MAX_NS;
+	if (sleep_ns > most_ns)
+		sleep_ns = most_ns;
 	for (unsigned b = 0; b < w->daemon->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
 			uint64_t next_ns = shaper_next_ns(w->shaper[b][way]);
@@ -349,7 +353,10 @@ static void rest(struct worker *w)
 	}
 	rte_rcu_qsbr_thread_offline(w->daemon->rcu, w->index);
 	struct timespec ts = {.tv_nsec = (long)sleep_ns};
-	nanosleep(&ts, NULL);
+	if (w->can_be_woken)
+		ppoll(w->rx_fds, w->rx_count, &ts, NULL);
+	else
+		nanosleep(&ts, NULL);
 	rte_rcu_qsbr_thread_online(w->daemon->rcu, w->index);
 	w->counters->sleeps++;
 }

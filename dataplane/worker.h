@@ -6,6 +6,8 @@
 #ifndef SLUICE_WORKER_H
 #define SLUICE_WORKER_H
 
+#include <poll.h>
+
 #include <rte_ring.h>
 
 #include "controlplane/channel/counters.h"
@@ -68,9 +70,11 @@ struct worker {
 	unsigned index;
 	uint16_t rx_count;
 	struct worker_rx rx[PORTS_MAX];
-	struct worker_tx tx[PORTS_MAX]; /* by port index */
-	struct rte_ring *steer_in;	/* parsed packets from other workers */
-	struct rte_ring *tx_in;		/* packets that other threads want sent: pkt.out_port */
+	struct pollfd rx_fds[PORTS_MAX]; /* by rx: what a sleeping worker can be woken by */
+	bool can_be_woken;		 /* every receive queue has such a descriptor */
+	struct worker_tx tx[PORTS_MAX];	 /* by port index */
+	struct rte_ring *steer_in;	 /* parsed packets from other workers */
+	struct rte_ring *tx_in;		 /* packets that other threads want sent: pkt.out_port */
 	struct parse_context context[PORTS_MAX]; /* by port index */
 	uint8_t owner_of[128];			 /* steer_owner() of the low bits of a steer hash */
 	struct counters_worker *counters;	 /* in the counter segment: clients read */

@@ -28,8 +28,9 @@ SANITIZERS = {
 
 
 class Test:
-    def __init__(self, name, command, timeout, env=None):
+    def __init__(self, name, command, timeout, env=None, folder=TOP):
         self.name, self.command, self.timeout = name, [str(c) for c in command], timeout
+        self.folder = folder
         self.env = {**os.environ, **(env or {})}
 
 
@@ -37,7 +38,7 @@ def meson_tests(folder, label, env=None):
     """Unit and system tests as registered with meson."""
     out = subprocess.run(["meson", "introspect", "--tests", folder], capture_output=True, check=True)
     return [Test(f"{label}{'/'.join(t['suite'])[7:]}/{t['name']}", t["cmd"], t["timeout"] or 300,
-                 {**t["env"], **(env or {})})
+                 {**t["env"], **(env or {})}, t["workdir"] or folder)
             for t in json.loads(out.stdout)]
 
 
@@ -70,7 +71,7 @@ def run(test):
     """(passed, failed, skipped, output)"""
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(test.command, stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=subprocess.STDOUT, env=test.env, cwd=TOP,
+                                   stderr=subprocess.STDOUT, env=test.env, cwd=test.folder,
                                    start_new_session=True)
         try:
             code = process.wait(test.timeout)
