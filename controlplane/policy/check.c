@@ -343,38 +343,57 @@ static void restart(struct policy_problems *problems, const char *option)
 	problem_error(problems, 0, option, "can't change while running; restart the daemon for it");
 }
 
-int policy_check_live(
-	const struct policy *current, const struct policy *next, struct policy_problems *problems)
+/* Compare what a restart is needed for in one group of two policies: `was` and `is` are the structs
+ * that the group's options are fields of. 0 or -EBUSY. */
+static int check_fixed(const struct policy *current, const struct policy *next,
+	const struct option_group *group, const void *was, const void *is, const char *path,
+	struct policy_problems *problems)
 {
-	char was[VALUE_TEXT_MAX], is[VALUE_TEXT_MAX], option[CHECK_PATH_MAX];
+	char before[VALUE_TEXT_MAX], after[VALUE_TEXT_MAX], option[CHECK_PATH_MAX];
 	int rc = 0;
 
-	for (uint32_t i = 0; i < options_appliance.count; i++) {
-		const struct option *o = &options_appliance.options[i];
-		/* All but the name sizes memory, places threads or sets up ports. */
-		if (strcmp(o->name, "name") == 0 ||
-			strcmp(value_text(current, o, &current->appliance, was),
-				value_text(next, o, &next->appliance, is)) == 0)
+	for (uint32_t i = 0; i < group->count; i++) {
+		const struct option *o = &group->options[i];
+		if (o->live || strcmp(value_text(current, o, was, before),
+				       value_text(next, o, is, after)) == 0)
 			continue;
-		snprintf(option, sizeof(option), "appliance.%s", o->name);
+		snprintf(option, sizeof(option), "%s.%s", path, o->name);
 		restart(problems, option);
 		rc = -EBUSY;
 	}
+	return rc;
+}
+
+int policy_check_live(
+	const struct policy *current, const struct policy *next, struct policy_problems *problems)
+{
+	char path[CHECK_PATH_MAX];
+	int rc = check_fixed(current, next, &options_appliance, &current->appliance,
+		&next->appliance, "appliance", problems);
+
 	if (current->bridge_count != next->bridge_count) {
 		restart(problems, "bridges");
 		return -EBUSY;
 	}
 	for (unsigned i = 0; i < next->bridge_count; i++) {
-		const struct policy_bridge *a = &current->bridges[i], *b = &next->bridges[i];
-		const struct {
-			const char *name, *was, *is;
-		} fixed[] = {{"name", a->name, b->name}, {"lan", a->lan, b->lan},
-			{"wan", a->wan, b->wan}};
-		for (unsigned f = 0; f < sizeof(fixed) / sizeof(fixed[0]); f++) {
-			if (strcmp(fixed[f].was, fixed[f].is) == 0)
-				continue;
-			snprintf(option, sizeof(option), "bridges[%u].%s", i, fixed[f].name);
-			restart(problems, option);
+		snprintf(path, sizeof(path), "bridges[%u]", i);
+		if (check_fixed(current, next, &options_bridge, &current->bridges[i],
+			    &next->bridges[i], path, problems) != 0)
+			rc = -EBUSY;
+	}
+	if (current->peer_count != next->peer_count) {
+		restart(problems, "peers");
+		return -EBUSY;
+	}
+	for (unsigned i = 0; i < next->peer_count; i++) {
+		const struct policy_peer *was = &current->peers[i], *is = &next->peers[i];
+		snprintf(path, sizeof(path), "peers[%u]", i);
+		if (check_fixed(current, next, &options_peer, was, is, path, problems) != 0)
+			rc = -EBUSY;
+		/* The file's name may be the same and what it holds another. */
+		if (was->key_len != is->key_len || memcmp(was->key, is->key, is->key_len) != 0) {
+			snprintf(path, sizeof(path), "peers[%u].key_file", i);
+			restart(problems, path);
 			rc = -EBUSY;
 		}
 	}

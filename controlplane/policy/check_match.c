@@ -231,6 +231,15 @@ static void check_peer(
 		return;
 	if (p->address.family != 0)
 		check_peer_address(policy, index, path, problems);
+	snprintf(option, sizeof(option), "%s.port", path);
+	for (unsigned i = 0; i < index; i++) {
+		const struct policy_peer *other = &policy->peers[i];
+		if (other->bridge != p->bridge || other->port == p->port)
+			continue;
+		problem_error(problems, 0, option,
+			"peers[%u] of the same bridge has another; accepted: %u", i, other->port);
+		break;
+	}
 	check_networks(policy, index, path, problems);
 }
 

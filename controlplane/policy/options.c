@@ -45,7 +45,7 @@ static const struct option_word vlan_words[] = {{"untagged", 0}, {NULL, 0}};
 
 #define A(member) FIELD(policy_appliance, member)
 static const struct option appliance[] = {
-	{"name", OPTION_NAME, A(name), .fallback = "sluice"},
+	{"name", OPTION_NAME, A(name), .live = true, .fallback = "sluice"},
 	{"workers", OPTION_CPUS, A(workers), .max = 1023, .fallback = "1"},
 	{"control_cpu", OPTION_INT, A(control_cpu), .max = 1023, .fallback = "0"},
 	{"poll", OPTION_WORD, A(poll), .words = poll_words, .fallback = "adaptive"},
@@ -71,10 +71,13 @@ static const struct option bridge[] = {
 	{"gateway6", OPTION_ADDRESS, B(gateway6), .min = 6, .empty = "none", .fallback = "none"},
 	{"vlan", OPTION_INT, B(vlan), .min = 1, .max = 4094, .empty = "untagged",
 		.fallback = "untagged"},
-	{"up", OPTION_RATE, B(up_bps), RATES, .empty = "unlimited", .fallback = "unlimited"},
-	{"down", OPTION_RATE, B(down_bps), RATES, .empty = "unlimited", .fallback = "unlimited"},
-	{"overhead", OPTION_INT, B(overhead_bytes), .max = 256, .fallback = "24"},
-	{"burst", OPTION_TIME, B(burst_ns), .min = 10000, .max = 1000000000, .fallback = "1 ms"},
+	{"up", OPTION_RATE, B(up_bps), RATES, .live = true, .empty = "unlimited",
+		.fallback = "unlimited"},
+	{"down", OPTION_RATE, B(down_bps), RATES, .live = true, .empty = "unlimited",
+		.fallback = "unlimited"},
+	{"overhead", OPTION_INT, B(overhead_bytes), .live = true, .max = 256, .fallback = "24"},
+	{"burst", OPTION_TIME, B(burst_ns), .live = true, .min = 10000, .max = 1000000000,
+		.fallback = "1 ms"},
 };
 
 #define C(member) FIELD(policy_class, member)
@@ -125,13 +128,13 @@ static const struct option peer[] = {
 	{"name", OPTION_NAME, P(name)},
 	{"address", OPTION_ADDRESS, P(address)},
 	{"key_file", OPTION_PATH, P(key_file)},
-	{"networks", OPTION_NETWORKS, P(networks), .fallback = ""},
+	{"networks", OPTION_NETWORKS, P(networks), .live = true, .fallback = ""},
 	{"bridge", OPTION_BRIDGE, P(bridge), .empty = "", .fallback = ""},
 	{"port", OPTION_INT, P(port), .min = 1, .max = 65535, .fallback = "5820"},
 	{"framing", OPTION_WORD, P(framing), .words = framing_words, .fallback = "tunnel"},
 	{"path", OPTION_WORD, P(path), .words = path_words, .fallback = "routed"},
 	{"path_mtu", OPTION_INT, P(path_mtu), .min = 576, .max = 9000, .fallback = "1500"},
-	{"mss_clamp", OPTION_BOOL, P(mss_clamp), .fallback = "true"},
+	{"mss_clamp", OPTION_BOOL, P(mss_clamp), .live = true, .fallback = "false"},
 };
 
 static const struct option top[] = {

@@ -7,6 +7,7 @@
 #define SLUICE_POLICY_OPTIONS_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum option_type {
@@ -44,6 +45,7 @@ struct option {
 	uint64_t min, max; /* of numbers, in the unit of the field */
 	const char
 		*fallback; /* the default as it would be written, without quotes; NULL: required */
+	bool live; /* may change without a restart; of appliance, bridges and peers: all else may */
 	const char *empty; /* word that stands for 0 or "none at all", NULL: there is none */
 	const struct option_word *words; /* of OPTION_WORD and OPTION_RANGE, to a NULL word */
 };

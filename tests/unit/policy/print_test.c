@@ -158,7 +158,7 @@ static void random_peer(struct policy *p, uint8_t i)
 		address4(&peer->address, peer->bridge, 1, (uint8_t)(i + 1));
 	else
 		address6(&peer->address, peer->bridge, (uint8_t)(i + 2));
-	peer->port = (uint16_t)within(1, 65535);
+	peer->port = (uint16_t)(1 + peer->bridge * 9362u); /* all of a bridge have the same */
 	strcpy(peer->key_file, often() ? "/etc/a \"b\"\\c.key" : "\xc3\xa4/\xff");
 	peer->network_count = (uint16_t)within(0, POLICY_NETWORKS_MAX);
 	for (uint8_t n = 0; n < peer->network_count; n++) {

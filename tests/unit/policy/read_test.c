@@ -484,9 +484,8 @@ static void test_check_live(void)
 	struct policy *next = read_good(
 		"appliance = { name = \"other\"; }; compression = \"off\"; bypass = true;"
 		"bridges = ( { name = \"b0\"; lan = \"e1\"; wan = \"e2\"; up = \"1 Mbit/s\";"
-		" address = \"10.9.0.1/24\"; } );"
-		"classes = ( { name = \"d\"; } ); rules = ( { class = \"d\"; } );"
-		"peers = ( { name = \"p\"; address = \"10.9.0.2\"; key_file = \"k\"; } );");
+		" address = \"10.0.0.1/24\"; overhead = 4; burst = \"2 ms\"; } );"
+		"classes = ( { name = \"d\"; } ); rules = ( { class = \"d\"; } );");
 	CU_ASSERT_FATAL(next != NULL);
 	CU_ASSERT_EQUAL(policy_check_live(p, next, &problems), 0);
 	CU_ASSERT_EQUAL(problems.count, 0);
@@ -497,7 +496,8 @@ static void test_check_live(void)
 		"false;"
 		" memory = \"1 GiB\"; flows = 5000; buffers = 5000; queues = 100; mtu = 2000;"
 		" group = \"g\"; };"
-		"bridges = ( { name = \"b1\"; lan = \"e3\"; wan = \"e4\"; } );");
+		"bridges = ( { name = \"b1\"; lan = \"e3\"; wan = \"e4\"; address = "
+		"\"10.0.0.1/24\"; } );");
 	CU_ASSERT_FATAL(next != NULL);
 	CU_ASSERT_EQUAL(policy_check_live(p, next, &problems), -EBUSY);
 	describe(&problems, found, sizeof(found));
@@ -507,6 +507,30 @@ static void test_check_live(void)
 		"0 E appliance.buffers; 0 E appliance.queues; 0 E appliance.mtu; "
 		"0 E appliance.group; 0 E bridges[0].name; 0 E bridges[0].lan; 0 E bridges[0].wan");
 	policy_problems_free(&problems);
+	policy_free(next);
+
+	next = read_good(
+		"bridges = ( { name = \"b0\"; lan = \"e1\"; wan = \"e2\";"
+		" address = \"10.9.0.1/24\"; } );"
+		"peers = ( { name = \"p\"; address = \"10.9.0.2\"; key_file = \"k\"; } );");
+	CU_ASSERT_FATAL(next != NULL);
+	CU_ASSERT_EQUAL(policy_check_live(p, next, &problems), -EBUSY);
+	describe(&problems, found, sizeof(found));
+	CU_ASSERT_STRING_EQUAL(found, "0 E bridges[0].address; 0 E peers");
+	policy_problems_free(&problems);
+
+	struct policy *peers = policy_copy(next);
+	CU_ASSERT_FATAL(peers != NULL);
+	peers->peers[0].mss_clamp = !peers->peers[0].mss_clamp;
+	CU_ASSERT_EQUAL(policy_check_live(next, peers, NULL), 0);
+	peers->peers[0].key[0] ^= 1;
+	peers->peers[0].key_len = 16;
+	peers->peers[0].path_mtu = 1400;
+	CU_ASSERT_EQUAL(policy_check_live(next, peers, &problems), -EBUSY);
+	describe(&problems, found, sizeof(found));
+	CU_ASSERT_STRING_EQUAL(found, "0 E peers[0].path_mtu; 0 E peers[0].key_file");
+	policy_problems_free(&problems);
+	policy_free(peers);
 	policy_free(next);
 
 	next = read_good("bridges = ( { name = \"b0\"; lan = \"e1\"; wan = \"e2\"; },"
