@@ -348,6 +348,12 @@ static void test_contradictions(void)
 			"8 E peers[1].address; 9 E peers[1].networks[0]; 11 E "
 			"peers[1].networks[2]; "
 			"11 W peers[1].networks[2]; 11 W peers[1].networks[2]"},
+		{BRIDGE "compression = \"off\"; peers = (\n"
+			"{ name = \"p\"; key_file = \"k\"; address = \"10.0.0.2\"; networks = ( "
+			"\"10.1.0.0/16\" ); },\n"
+			"{ name = \"q\"; key_file = \"k\"; address = \"10.0.0.3\"; networks = ( "
+			"\"10.2.0.0/16\" );\nport = 5821; } );",
+			"5 E peers[1].port"},
 		{BRIDGE PEER("path_mtu = 1600;\n"), "5 E peers[0].path_mtu"},
 		{"bridges = ( { name = \"a\"; lan = \"e1\"; wan = \"e2\"; address6 = "
 		 "\"fd00::1/64\"; } );\n"
