@@ -14,11 +14,13 @@
 
 #define TICK_NS 1000000
 #define INPATH_NS 100000000ull
+#define LINKS_NS 10000000ull /* a link that came up is used within this */
 #define PORTS_NS 100000000ull
 #define CLOCK_NS 1000000000ull
 /* A worker whose heartbeat is older than this is reported as stalled. */
 #define STALLED_NS 1000000000ull
-#define PUNT_BURST 32
+/* Frames for the in-path addresses taken in one turn: 128,000 a second at most. */
+#define PUNT_BURST 128
 
 static volatile sig_atomic_t asked_to_stop;
 
@@ -87,16 +89,24 @@ static void take_punted(struct control *c, uint64_t now_ns)
 	}
 }
 
-static void watch_ports(struct daemon *d)
+static void watch_links(struct daemon *d)
 {
 	for (unsigned i = 0; i < d->port_count; i++) {
 		struct port *port = &d->ports[i];
-		struct counters_port *counters = counters_port(d->counters, i);
 		bool was_up = port->link_up;
 
 		port_poll_link(port);
 		if (port->link_up != was_up)
 			printf("port %s: link %s\n", port->name, port->link_up ? "up" : "down");
+	}
+}
+
+static void watch_ports(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->port_count; i++) {
+		const struct port *port = &d->ports[i];
+		struct counters_port *counters = counters_port(d->counters, i);
+
 		port_stats(port, counters);
 		counters->bridge = i / 2;
 		counters->is_wan = i == port_wan(i / 2);
@@ -133,8 +143,14 @@ int control_apply(struct control *c, struct policy *policy, struct publish_resul
 		policy_free(policy);
 		return -ENOMEM;
 	}
-	policy_free(c->previous);
-	c->previous = previous;
+	/* What waits for confirmation has not earned to be gone back to. */
+	if (c->confirm_deadline_ns != 0 && c->previous != NULL) {
+		policy_free(previous);
+	} else {
+		policy_free(c->previous);
+		c->previous = previous;
+		c->previous_generation = c->generation;
+	}
 	c->generation++;
 	c->applied_realtime_ns = control_realtime_ns();
 	publish_plan(d, plan, result);
@@ -155,14 +171,20 @@ static void roll_back_unconfirmed(struct control *c, uint64_t now_ns)
 	printf("policy %u was not confirmed, rolled back\n", c->generation);
 	struct policy *previous = c->previous;
 	c->previous = NULL;
-	if (previous != NULL && control_apply(c, previous, &result, error, sizeof(error)) != 0)
+	if (previous == NULL)
+		return;
+	if (control_apply(c, previous, &result, error, sizeof(error)) != 0)
 		printf("rollback failed: %s\n", error);
+	/* What nobody confirmed is nothing to go back to. */
+	policy_free(c->previous);
+	c->previous = NULL;
+	c->previous_generation = 0;
 }
 
 static void loop(struct control *c)
 {
 	struct daemon *d = c->daemon;
-	uint64_t inpath_ns = 0, ports_ns = 0, clock_ns = clock_now_ns();
+	uint64_t inpath_ns = 0, links_ns = 0, ports_ns = 0, clock_ns = clock_now_ns();
 
 	while (!asked_to_stop) {
 		uint64_t now_ns = clock_now_ns();
@@ -179,6 +201,10 @@ static void loop(struct control *c)
 				if (c->has_inpath[b])
 					inpath_tick(&c->inpath[b], now_ns, control_emit, &context);
 			}
+		}
+		if (now_ns - links_ns >= LINKS_NS) {
+			links_ns = now_ns;
+			watch_links(d);
 		}
 		if (now_ns - ports_ns >= PORTS_NS) {
 			ports_ns = now_ns;
@@ -227,6 +253,8 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
+	signal(SIGPIPE, SIG_IGN); /* who reads the log may go away */
+	watch_links(d);
 	watch_ports(d);
 	__atomic_store_n(&d->counters->now_ns, clock_now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&d->counters->ready, 1, __ATOMIC_RELEASE);

@@ -299,7 +299,10 @@ static int create_af_packet(const struct port_request *request, struct port *out
 			"installed (apt install dpdk)",
 			netdev->name, rte_strerror(-result));
 	out->kind = PORT_AF_PACKET;
-	result = packet_socket_open(netdev, request->workers, frame, request->pool,
+	/* One receive queue, whatever the number of workers: the kernel would deal frames out by a
+	 * hash of its own, and of one flow's packets those inside link frames and those beside them
+	 * would race each other on two workers. */
+	result = packet_socket_open(netdev, 1, frame, request->pool,
 		rte_eth_dev_socket_id(out->port_id), &out->packet_socket);
 	if (result < 0)
 		return device_error(result, error, error_len,

@@ -17,18 +17,19 @@
 void port_poll_link(struct port *port)
 {
 	struct rte_eth_link link;
+	bool up = false;
+	uint32_t speed_mbps = 0;
 
 	if (port->netdev[0] != '\0') {
-		netdev_link(port->netdev, &port->link_up, &port->speed_mbps);
-		return;
+		netdev_link(port->netdev, &up, &speed_mbps);
+	} else if (rte_eth_link_get_nowait(port->port_id, &link) == 0) {
+		up = link.link_status == RTE_ETH_LINK_UP;
+		if (link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN)
+			speed_mbps = link.link_speed;
 	}
-	if (rte_eth_link_get_nowait(port->port_id, &link) < 0) {
-		port->link_up = false;
-		port->speed_mbps = 0;
-		return;
-	}
-	port->link_up = link.link_status == RTE_ETH_LINK_UP;
-	port->speed_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+	/* Workers drop what would leave by a port that is down: they must see no state in between. */
+	__atomic_store_n(&port->link_up, up, __ATOMIC_RELAXED);
+	port->speed_mbps = speed_mbps;
 }
 
 static void set(uint64_t *counter, uint64_t value)

@@ -71,13 +71,17 @@ int netdev_link(const char *name, bool *up, uint32_t *speed_mbps)
 {
 	struct ifreq request = {0};
 	struct ethtool_cmd speed = {.cmd = ETHTOOL_GSET};
+	struct ethtool_value carrier = {.cmd = ETHTOOL_GLINK};
 	int result = netdev_ioctl(name, SIOCGIFFLAGS, &request);
 
 	*up = false;
 	*speed_mbps = 0;
 	if (result < 0)
 		return result;
-	*up = (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
+	/* IFF_RUNNING follows the carrier up to a second late. */
+	*up = (request.ifr_flags & IFF_UP) &&
+	      (netdev_ethtool(name, &carrier) == 0 ? carrier.data != 0
+						   : (request.ifr_flags & IFF_RUNNING) != 0);
 	if (*up && netdev_ethtool(name, &speed) == 0 &&
 		ethtool_cmd_speed(&speed) != (uint32_t)SPEED_UNKNOWN)
 		*speed_mbps = ethtool_cmd_speed(&speed);

@@ -114,6 +114,8 @@ static int port_configure(
 	port->socket = rte_eth_dev_socket_id(port->port_id);
 	port->rx_queues = RTE_MIN(request->workers, info.max_rx_queues);
 	port->tx_queues = RTE_MIN(request->workers, info.max_tx_queues);
+	if (port->packet_socket != NULL)
+		port->rx_queues = port->tx_queues = 1; /* see create_af_packet() */
 	if (port->rx_queues == 0 || port->tx_queues == 0)
 		return device_error(-ENOTSUP, error, error_len,
 			"%s has %u receive and %u transmit queues: a port needs at least one of "

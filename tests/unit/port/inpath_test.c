@@ -289,6 +289,118 @@ static void test_damaged(void)
 	}
 }
 
+/*
+ * An ICMP error of either family, from the kernel as a router, that quotes the first quoted_len
+ * bytes of a UDP packet of 1,450 bytes from us to 198.51.100.7 or fd99::7. Returns its length.
+ */
+static uint32_t too_big(bool v6, uint32_t mtu, uint32_t quoted_len, uint8_t *f)
+{
+	const uint32_t header = v6 ? 40 : 20, n = 8 + quoted_len;
+	uint8_t quoted[60] = {0x45, 0, 5, 0xaa, 0, 0, 0x40, 0, 60, 17, 0, 0, 10, 9, 0, 50, 198, 51,
+		100, 7, 0xc0, 0x05, 0x16, 0xbc, 5, 0x96, 0, 0, 0x48, 0x05};
+	uint8_t *icmp = f + 14 + header;
+
+	if (v6) {
+		memset(quoted, 0, sizeof(quoted));
+		memcpy(quoted, "\x60\0\0\0\x05\x82\x11\x3c\xfd", 9);
+		quoted[23] = 0x50;
+		memcpy(quoted + 24, "\xfd\x99", 2);
+		quoted[39] = 7;
+		memcpy(quoted + 40, "\xc0\x05\x16\xbc\x05\x82\0\0", 8);
+	}
+	bytes(v6 ? ping6 : ping4, f); /* addresses */
+	memset(icmp, 0, n);
+	if (v6) {
+		icmp[0] = 2;
+		icmp[4] = mtu >> 24 & 255;
+		icmp[5] = mtu >> 16 & 255;
+		f[18] = n >> 8 & 255;
+		f[19] = n & 255;
+	} else {
+		icmp[0] = 3;
+		icmp[1] = 4;
+		f[16] = (n + 20) >> 8 & 255;
+		f[17] = (n + 20) & 255;
+		f[24] = f[25] = 0;
+		uint32_t s = ~ones(f + 14, 20, 0);
+		f[24] = s >> 8 & 255;
+		f[25] = s & 255;
+	}
+	icmp[6] = mtu >> 8 & 255;
+	icmp[7] = mtu & 255;
+	memcpy(icmp + 8, quoted, quoted_len < sizeof(quoted) ? quoted_len : sizeof(quoted));
+	uint32_t s = ~ones(icmp, n, v6 ? ones(f + 22, 32, n + 58) : 0);
+	icmp[2] = s >> 8 & 255;
+	icmp[3] = s & 255;
+	return 14 + header + n;
+}
+
+static void test_too_big(void)
+{
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		const uint32_t header = v6 ? 40 : 20;
+		uint8_t f[256];
+
+		start(0);
+		for (uint32_t quoted = 0; quoted < header + 40; quoted++) {
+			uint32_t n = too_big(v6, 1400, quoted, f);
+
+			ip.too_big.dst.family = 0;
+			int rc = inpath_input(&ip, 1, f, n, S, emit, NULL);
+			CU_ASSERT_EQUAL(rc, 1); /* to our address: done with in any case */
+			CU_ASSERT_EQUAL(ip.too_big.dst.family, quoted < header + 8 ? 0
+							       : v6		   ? 6
+										   : 4);
+		}
+		CU_ASSERT_EQUAL(ip.counters.bad, 0);
+		CU_ASSERT_EQUAL(ip.too_big.mtu, 1400);
+		CU_ASSERT_EQUAL(ip.too_big.len, 1450);
+		CU_ASSERT_EQUAL(ip.too_big.sport, 49157);
+		CU_ASSERT_EQUAL(ip.too_big.dport, 5820);
+		CU_ASSERT_EQUAL(ip.too_big.dst.bytes[15], 7);
+		CU_ASSERT_EQUAL(ip.too_big.dst.bytes[v6 ? 0 : 12], v6 ? 0xfd : 198);
+
+		/* Not said how much would fit: known in IPv4 only, but no reason to refuse it. */
+		ip.too_big.dst.family = 0;
+		inpath_input(&ip, 1, f, too_big(v6, 0, header + 8, f), S, emit, NULL);
+		CU_ASSERT_EQUAL(ip.too_big.mtu, 0);
+		CU_ASSERT_NOT_EQUAL(ip.too_big.dst.family, 0);
+		/* The packet would have fitted; more than 16 bits. */
+		ip.too_big.dst.family = 0;
+		inpath_input(&ip, 1, f, too_big(v6, 1450, header + 8, f), S, emit, NULL);
+		if (v6)
+			inpath_input(&ip, 1, f, too_big(v6, 66936, header + 8, f), S, emit, NULL);
+		CU_ASSERT_EQUAL(ip.too_big.dst.family, 0);
+
+		/* Any bit changed on the way: the checksums find it. */
+		uint32_t n = too_big(v6, 1400, header + 8, f);
+		for (uint32_t i = 14 + header; i < n; i++) {
+			f[i] ^= 0x11;
+			inpath_input(&ip, 1, f, n, S, emit, NULL);
+			f[i] ^= 0x11;
+		}
+		CU_ASSERT_EQUAL(ip.too_big.dst.family, 0);
+		/* A quoted packet that is not ours, or no UDP, with right checksums: a pair of
+		 * changes that they do not see. */
+		for (unsigned k = 0; k < 2; k++) {
+			uint32_t at = 14 + header + 8 + (k == 0 ? (v6 ? 23 : 15) : (v6 ? 6 : 9));
+
+			too_big(v6, 1400, header + 8, f);
+			uint32_t s = (uint32_t)(f[14 + header + 2] << 8 | f[14 + header + 3]);
+			uint32_t w = at - (at & 1), before = (uint32_t)(f[w] << 8 | f[w + 1]);
+			f[at]--;
+			s += before - (uint32_t)(f[w] << 8 | f[w + 1]);
+			s = (s & 0xffff) + (s >> 16);
+			f[14 + header + 2] = s >> 8 & 255;
+			f[14 + header + 3] = s & 255;
+			CU_ASSERT_TRUE(checksums_right(f, 14));
+			inpath_input(&ip, 1, f, n, S, emit, NULL);
+			CU_ASSERT_EQUAL(ip.too_big.dst.family, 0);
+		}
+		CU_ASSERT_EQUAL(sent.count, 0);
+	}
+}
+
 static void test_echo_limit(void)
 {
 	start(0);
@@ -395,5 +507,6 @@ UNIT_TESTS("inpath", {"an ARP request is answered", test_arp},
 	{"what is not ours is left alone", test_not_ours}, {"ping", test_ping},
 	{"a neighbour solicitation is answered", test_nd}, {"VLAN", test_vlan},
 	{"damaged frames are never answered", test_damaged}, {"pings are limited", test_echo_limit},
+	{"a router that finds our packets too big", test_too_big},
 	{"announcements and conflicts", test_announce}, {"UDP to a peer", test_udp},
 	{"UDP checksum 0", test_udp_zero_checksum})

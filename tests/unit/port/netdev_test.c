@@ -181,7 +181,7 @@ static void test_frames(void)
 	for (uint16_t workers = 1; workers <= 2; workers++) {
 		open_port(&p, "near0", workers, 1500);
 		CU_ASSERT_EQUAL(p.kind, PORT_AF_PACKET);
-		CU_ASSERT_EQUAL(p.rx_queues, workers);
+		CU_ASSERT_EQUAL(p.rx_queues, 1); /* so that a flow keeps its order */
 		CU_ASSERT_EQUAL(p.max_frame_bytes, 1522);
 		CU_ASSERT_TRUE(link_becomes(&p, true));
 		both_ways(&p);
