@@ -185,6 +185,7 @@ static void queue_codel(struct shaper *s, struct shape_class *c, struct queue *q
 		now_ns - pkt_of(q->head)->queued_ns, q->bytes, q->packets, BUCKET_FRAME_BYTES,
 		now_ns)) {
 		struct rte_mbuf *m = queue_pop(q);
+		s->room->waiting--;
 		c->stats->backlog_packets--;
 		c->stats->backlog_bytes -= pkt_of(m)->charged_bytes;
 		c->stats->dropped_aqm++;

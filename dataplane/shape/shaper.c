@@ -87,6 +87,8 @@ struct shaper *shaper_create(const struct shaper_params *params, struct shaper_s
 	s->way = params->way;
 	s->worker = params->worker;
 	s->reasons = params->reasons;
+	s->own_room.most = UINT32_MAX;
+	s->room = params->room != NULL ? params->room : &s->own_room;
 	s->shared = shared;
 	s->link.shared = &shared->link;
 	for (uint32_t i = 0; i < s->classes_max; i++) {
@@ -210,6 +212,15 @@ static void drop(struct shaper *s, struct rte_mbuf *m, uint64_t *counter, enum r
 	rte_pktmbuf_free(m);
 }
 
+/* May one more packet wait? Behind `queued` of its flow. */
+static bool has_room(const struct shaper *s, const struct shape_class *c, uint32_t queued)
+{
+	const struct shaper_room *room = s->room;
+
+	return room->waiting < room->most &&
+	       c->stats->backlog_packets + queued < 4 * (uint64_t)(room->most - room->waiting);
+}
+
 static void enqueue_one(
 	struct shaper *s, struct shape_class *c, struct rte_mbuf *m, struct pkt *p, uint64_t now_ns)
 {
@@ -217,6 +228,10 @@ static void enqueue_one(
 	struct shaper_class_stats *stats = c->stats;
 	bool is_new = fs->queue == 0;
 
+	if (!has_room(s, c, is_new ? 0 : s->pool.queues[fs->queue].packets)) {
+		drop(s, m, &stats->dropped_memory, DROP_QUEUE_NO_MEMORY);
+		return;
+	}
 	if (is_new) {
 		uint32_t i = queue_alloc(&s->pool);
 		if (i == 0) {
@@ -244,6 +259,7 @@ static void enqueue_one(
 	bool was_empty = q->packets == 0;
 	p->queued_ns = now_ns;
 	queue_push(q, m, p);
+	s->room->waiting++;
 	stats->backlog_packets++;
 	stats->backlog_bytes += p->charged_bytes;
 	if (is_new) {
@@ -332,6 +348,7 @@ unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, u
 
 		if (q->packets > 0)
 			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
+		s->room->waiting--;
 		c->stats->backlog_packets--;
 		c->stats->backlog_bytes -= p->charged_bytes;
 		charge(s, c, &q->flow->shape[s->way], p, ring == RING_ASSURED, now_ns);

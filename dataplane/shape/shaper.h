@@ -67,6 +67,19 @@ struct shaper_class_stats {
 	uint64_t backlog_flows; /* flows that have a queue now */
 };
 
+/*
+ * How many packets may wait in several shapers of one worker together: queues must not take all the
+ * packet buffers, or receiving stops for everybody. What a class may have waiting in one of them
+ * shrinks with what is left: at most four times that much, so a class that floods its queues, or a
+ * hundred thousand flows that do, always leaves room for the others (dynamic thresholds:
+ * Choudhury and Hahne, 1998). Beyond it packets are dropped as DROP_QUEUE_NO_MEMORY, first those of
+ * the longest queues.
+ */
+struct shaper_room {
+	uint32_t waiting; /* packets now */
+	uint32_t most;
+};
+
 struct shaper_params {
 	const char *name; /* for the names of the memory areas */
 	enum way way;
@@ -75,6 +88,7 @@ struct shaper_params {
 	uint32_t queues; /* flows that may wait at once */
 	int socket;
 	uint64_t *reasons; /* REASON_COUNT drop counters of the worker (channel/counters.h) */
+	struct shaper_room *room; /* of the worker, must outlive the shaper; NULL: unbounded */
 };
 
 /*

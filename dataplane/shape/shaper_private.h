@@ -80,6 +80,8 @@ struct shaper {
 	unsigned worker;
 	bool link_polite; /* other workers may have been told that we wait */
 	uint64_t *reasons;
+	struct shaper_room *room;
+	struct shaper_room own_room; /* where none was given */
 	struct shaper_class_stats *stats;
 	struct wheel_node *nodes;
 	struct shaper_shared *shared;

@@ -301,9 +301,45 @@ static void test_codel(void)
 	CU_ASSERT_EQUAL(sim_packets_in_use(), 0);
 }
 
+/* Queues fill until no more packets may wait: a class that floods them, with one flow or with many,
+ * does not keep another class's packet out, nor one of a new flow of its own. */
+static void test_room(void)
+{
+	for (unsigned hogs = 1; hogs <= 100; hogs *= 100) {
+		struct sim *sim = sim_create(1, 2, 102, 200);
+		const struct shaper_class_stats *stats = shaper_class_stats(sim->shaper[0], 0);
+
+		sim->room.most = 1000;
+		sim->config->link_bps = 1000000;
+		sim_configure(sim);
+		sim->flows[100].flow.class_id = 1;
+		for (unsigned i = 0; i < 5000; i++)
+			sim_offer(sim, &sim->flows[i % hogs], 60);
+		CU_ASSERT_TRUE(sim->room.waiting > 600 && sim->room.waiting <= 800);
+		CU_ASSERT_EQUAL(sim->room.waiting, sim_backlog(sim));
+		CU_ASSERT_TRUE(stats->dropped_memory > 4000);
+		CU_ASSERT_EQUAL(stats->dropped_memory, sim_dropped(sim));
+		CU_ASSERT_EQUAL(stats->dropped_memory, sim->reasons[0][DROP_QUEUE_NO_MEMORY]);
+		uint64_t waiting = sim->room.waiting;
+		sim_offer(sim, &sim->flows[100], 60);
+		sim_offer(sim, &sim->flows[101], 60);
+		CU_ASSERT_EQUAL(sim->room.waiting, waiting + 2);
+		for (unsigned ms = 0; ms < 1000; ms++) {
+			sim->now += 1000000;
+			sim_dequeue(sim, 0);
+		}
+		CU_ASSERT_EQUAL(sim->room.waiting, 0);
+		CU_ASSERT_EQUAL(sim->offered, sim->packets + sim_dropped(sim));
+		CU_ASSERT_EQUAL(sim->reordered, 0);
+		sim_free(sim);
+	}
+	CU_ASSERT_EQUAL(sim_packets_in_use(), 0);
+}
+
 UNIT_TESTS("shape-class", {"weights", test_weights}, {"assured and borrowed", test_borrowing},
 	{"ceilings", test_ceilings}, {"priorities", test_priorities},
 	{"top priority and assured lose nothing", test_top_priority},
 	{"two classes and limited flows", test_limited_flows},
 	{"flows share alike", test_flow_fairness}, {"a sparse flow goes first", test_sparse_flow},
-	{"nobody starves", test_no_starvation}, {"codel", test_codel})
+	{"nobody starves", test_no_starvation}, {"codel", test_codel},
+	{"queues leave room", test_room})

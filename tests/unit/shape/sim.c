@@ -44,6 +44,7 @@ struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint3
 	sim_eal();
 	sim->now = SIM_START_NS;
 	sim->random = 12345;
+	sim->room.most = UINT32_MAX;
 	sim->workers = workers;
 	sim->config =
 		calloc(1, sizeof(*sim->config) + classes * sizeof(struct shaper_class_config));
@@ -68,7 +69,8 @@ struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint3
 			.classes_max = classes,
 			.queues = queues,
 			.socket = SOCKET_ID_ANY,
-			.reasons = sim->reasons[w]};
+			.reasons = sim->reasons[w],
+			.room = &sim->room};
 		sim->shaper[w] = shaper_create(&params, sim->shared);
 		if (sim->shaper[w] == NULL) {
 			fprintf(stderr, "shaper_create: %s\n", rte_strerror(rte_errno));

@@ -34,6 +34,7 @@ struct sim {
 	struct sim_flow *flows;
 	unsigned flow_count;
 	uint64_t reasons[SIM_WORKERS][REASON_COUNT];
+	struct shaper_room room; /* of all workers together; unbounded at first */
 	uint64_t now;
 	uint64_t bytes, packets; /* sent */
 	uint64_t offered;
