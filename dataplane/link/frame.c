@@ -21,6 +21,7 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/packet/edit.h"
 #include "dataplane/packet/packet.h"
+#include "dataplane/packet/steer.h"
 
 #define TTL 64
 #define DSCP_CS6 48
@@ -91,6 +92,38 @@ static void ecn_set(uint8_t *ip, uint8_t ecn)
 	memcpy(&checksum, ip + 10, 2);
 	checksum = packet_checksum_adjust16(checksum, before, after);
 	memcpy(ip + 10, &checksum, 2);
+}
+
+/* Change the TTL, and the IPv4 checksum by the difference. */
+static void ttl_set(uint8_t *ip, uint8_t ttl)
+{
+	uint16_t before, after, checksum;
+
+	if (ip[0] >> 4 == 6) {
+		ip[7] = ttl;
+		return;
+	}
+	memcpy(&before, ip + 8, 2);
+	ip[8] = ttl;
+	memcpy(&after, ip + 8, 2);
+	memcpy(&checksum, ip + 10, 2);
+	checksum = packet_checksum_adjust16(checksum, before, after);
+	memcpy(ip + 10, &checksum, 2);
+}
+
+/*
+ * The routers between the peers have lowered the outer TTL: take as much off the inner one, so that
+ * the far hosts see what they would without a link, and routing loops that lead through it end.
+ * Never down to 0: packets that close to their end do not enter the link (LINK_TTL_PLAIN).
+ */
+static void ttl_egress(uint8_t *inner, const uint8_t *outer)
+{
+	uint8_t arrived = outer[0] >> 4 == 6 ? outer[7] : outer[8];
+	uint8_t ttl = inner[0] >> 4 == 6 ? inner[7] : inner[8];
+	uint8_t hops = arrived < TTL ? (uint8_t)(TTL - arrived) : 0;
+
+	if (hops > 0 && ttl > 1)
+		ttl_set(inner, ttl > hops ? (uint8_t)(ttl - hops) : 1);
 }
 
 /* RFC 6040, figure 4. -1: drop. */
@@ -206,6 +239,27 @@ static void write_headers(const struct link_path *path, struct rte_mbuf *out, ui
 	out->pkt_len = out->data_len;
 }
 
+uint16_t link_source_port(const struct link_path *path, uint8_t lane)
+{
+	uint64_t words = 0;
+
+	for (unsigned i = path->family == 4 ? 12 : 0; i < 16; i += 4) {
+		uint32_t ours, peers;
+		memcpy(&ours, path->our_address + i, sizeof(ours));
+		memcpy(&peers, path->peer_address + i, sizeof(peers));
+		words ^= ours ^ peers;
+	}
+	for (uint32_t k = 0; k < LINK_SOURCE_PORTS; k++) {
+		uint16_t port = (uint16_t)(LINK_SOURCE_PORT + (lane + k * 257) % LINK_SOURCE_PORTS);
+		uint16_t ports = rte_cpu_to_be_16(port ^ path->port);
+		if (steer_owner(steer_hash(words ^ ports), path->peer_workers) ==
+			lane % LINK_WORKERS_MAX % path->peer_workers)
+			return port;
+	}
+	/* Not reached: over all these ports the hash takes every value. */
+	return LINK_SOURCE_PORT;
+}
+
 int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
 {
@@ -220,6 +274,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	if (blob_len > blob_max(path, out) || inner_len == 0)
 		return -EMSGSIZE;
 	if (tx->session_id != path->session_id) {
+		tx->source_port = link_source_port(path, tx->lane);
 		__atomic_store_n(&tx->next, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&tx->session_id, path->session_id, __ATOMIC_RELEASE);
 	}
@@ -239,7 +294,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	/* From the bytes: a queue may have marked the packet since it was parsed. */
 	ip = ecn_offset(inner, inner_len, path->routed);
 	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
-		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), LINK_SOURCE_PORT + tx->lane);
+		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
 
 	__atomic_store_n(&tx->next, tx->next + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&tx->packets, tx->packets + 1, __ATOMIC_RELAXED);
@@ -357,6 +412,8 @@ int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 		return -DROP_LINK_CE;
 	if (ip >= 0 && after != before)
 		ecn_set(inner + ip, (uint8_t)after);
+	if (path->routed && ip >= 0)
+		ttl_egress(inner + ip, rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off));
 	out->data_len = shim.original_len;
 	out->pkt_len = shim.original_len;
 	return 0;

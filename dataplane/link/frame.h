@@ -36,7 +36,8 @@ struct link_tx {
 	uint64_t next; /* packets sent in this session: the next sequence number */
 	uint32_t session_id;
 	uint8_t lane;
-	uint8_t reserved[3];
+	uint8_t reserved;
+	uint16_t source_port;	 /* of the session */
 	uint64_t packets;	 /* over all sessions */
 	uint64_t original_bytes; /* frames as the hosts sent them */
 	uint64_t wire_bytes;	 /* link frames */
@@ -55,6 +56,9 @@ static inline uint8_t link_lane(const struct link_path *path, unsigned worker, u
 {
 	return (uint8_t)(worker * LINK_WORKERS_MAX + (steer_hash & 127) % path->peer_workers);
 }
+
+/* The UDP source port of a lane's frames, as shim.h says. path->session_id must not be 0. */
+uint16_t link_source_port(const struct link_path *path, uint8_t lane);
 
 /* Bytes in front of the outer IP header, and in front of the blob. */
 static inline uint32_t link_l2_bytes(const struct link_path *path)
@@ -108,7 +112,8 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  * into `out` (fresh, empty, with its headroom). lanes[LINK_LANES] is the peer's receive state; only
  * the frame's own lane is touched, whose worker the caller is. Returns 0 with the inner frame in
  * `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out` holds the
- * IP packet alone and the caller prepends a link-layer header. *delay_ns (may be NULL): as
+ * IP packet alone, its TTL lowered by the routers that the frame passed, and the caller prepends a
+ * link-layer header. *delay_ns (may be NULL): as
  * link_seq_accept(). Otherwise minus an enum reason, nothing to deliver and the contents of `out`
  * undefined:
  *

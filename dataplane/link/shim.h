@@ -11,12 +11,13 @@
  *     shim                                  16 bytes
  *     blob                                  to the end of the UDP datagram
  *
- * UDP destination port: the link port, the same at both ends. Source port: 49152 + lane, and 49408
- * for control frames, so that a lane stays on one path of an ECMP group and on one receive queue of
- * the peer. UDP checksum: 0 (none) over IPv4, where the shim's check covers more than it could;
- * computed over IPv6, which demands it (RFC 8200, 8.1). DSCP and ECN: copied from the inner packet
- * (RFC 6040, normal mode); CS6 for control frames. ID 0 is right for a packet that is never
- * fragmented (RFC 6864, 4.1).
+ * UDP destination port: the link port, the same at both ends. Source port: 49152 + (lane + 257 k)
+ * mod 16384, with the least k that makes symmetric RSS (packet/steer.h) bring the frames to the
+ * worker of the peer that owns the lane. There go packets of the lane's flows that travel beside
+ * the link, too, so that order is kept. 49151 for control frames. UDP checksum: 0 (none) over IPv4,
+ * where the shim's check covers more than it could; computed over IPv6, which demands it (RFC 8200,
+ * 8.1). DSCP and ECN: copied from the inner packet (RFC 6040, normal mode); CS6 for control frames.
+ * ID 0 is right for a packet that is never fragmented (RFC 6864, 4.1).
  *
  * The shim, network order:
  *
@@ -47,7 +48,9 @@
  *
  * The original bytes, unless LINK_FLAG_ROUTED is set, are the inner frame from its destination
  * address on, padding included, so that the far end puts out the same bytes. With LINK_FLAG_ROUTED
- * they are the IP packet alone and the far end writes its own link-layer header.
+ * they are the IP packet alone and the far end writes its own link-layer header. It also lowers the
+ * inner TTL by what the routers took off the outer one; packets with a TTL of LINK_TTL_PLAIN or
+ * less may be meant to end at a router (traceroute, protocols between neighbours) and stay outside.
  */
 #ifndef SLUICE_LINK_SHIM_H
 #define SLUICE_LINK_SHIM_H
@@ -61,8 +64,12 @@
 #define LINK_LANES 256
 #define LINK_WORKERS_MAX 16   /* workers of either end */
 #define LINK_CONTROL_LANE 255 /* in the lane field of control frames */
-#define LINK_SOURCE_PORT 49152
-#define LINK_CONTROL_SOURCE_PORT (LINK_SOURCE_PORT + LINK_LANES)
+#define LINK_SOURCE_PORT 49152 /* the lowest of a lane */
+#define LINK_SOURCE_PORTS 16384
+#define LINK_CONTROL_SOURCE_PORT (LINK_SOURCE_PORT - 1)
+
+/* No sender starts with so little that wants to reach a host: 64 is the least that is common. */
+#define LINK_TTL_PLAIN 32
 
 /* Between the start of the outer IP header and the blob. */
 #define LINK_OVERHEAD_IPV4 (20 + 8 + LINK_SHIM_BYTES)

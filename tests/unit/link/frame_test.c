@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 
+#include <rte_thash.h>
+
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/lz4.h"
 #include "tests/unit/link/frames.h"
@@ -116,7 +118,7 @@ static void one_round_trip(const struct link_path path[2], struct link_tx *tx, s
 
 	if (frame != NULL) {
 		CU_ASSERT(frame->data_len + GAIN <= in->data_len);
-		check_outer(frame, &path[0], (uint16_t)(49152 + tx->lane), pkt_of(in)->dscp,
+		check_outer(frame, &path[0], link_source_port(&path[0], tx->lane), pkt_of(in)->dscp,
 			pkt_of(in)->ecn);
 		out = decode(frame, &path[1], -1, &rc);
 		CU_ASSERT_EQUAL(link_peek_lane(rte_pktmbuf_mtod_offset(frame, const uint8_t *,
@@ -316,12 +318,58 @@ static void test_ecn_hidden(void)
 	rte_pktmbuf_mtod(in, uint8_t *)[13] = 0x47;
 	frame = encode(&tx, &path[0], in, GAIN);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(frame);
-	check_outer(frame, &path[0], 49152, 10, 0);
+	check_outer(frame, &path[0], link_source_port(&path[0], 0), 10, 0);
 	out = decode(frame, &path[1], -1, &rc);
 	CU_ASSERT_EQUAL(rc, 0);
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(frame);
 	rte_pktmbuf_free(out);
+}
+
+/* On a routed path the inner TTL, 63 in all frames here, loses what the outer one lost. */
+static void test_ttl(void)
+{
+	static const struct {
+		int hops; /* taken off the outer TTL on the way */
+		uint8_t ttl;
+	} cases[] = {{0, 63}, {1, 62}, {5, 58}, {62, 1}, {63, 1}, {64, 1}, {-1, 63}, {-191, 63}};
+	struct link_path path[2];
+
+	set_up();
+	for (unsigned v = 0; v < 8; v++)
+		for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			uint8_t family = v & 1 ? 6 : 4;
+			bool routed = v & 4;
+			struct rte_mbuf *in, *frame, *out;
+			struct link_tx tx;
+			uint8_t *outer, *inner;
+			int rc;
+
+			frames_paths(path, v & 2 ? 6 : 4, 0, routed);
+			memset(&lanes[1], 0, sizeof(lanes[1]));
+			link_tx_init(&tx, 1);
+			in = frames_inner(family, 0, DATA_TEXT, 1000, 0, 2, 1);
+			frame = encode(&tx, &path[0], in, GAIN);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(frame);
+			outer = rte_pktmbuf_mtod_offset(frame, uint8_t *, 14 + (v & 2 ? 7 : 8));
+			CU_ASSERT_EQUAL(*outer, 64);
+			*outer = (uint8_t)(64 - cases[i].hops);
+			out = decode(frame, &path[1], -1, &rc);
+			CU_ASSERT_EQUAL_FATAL(rc, 0);
+			inner = rte_pktmbuf_mtod_offset(out, uint8_t *, routed ? 0 : 14);
+			CU_ASSERT_EQUAL(inner[family == 6 ? 7 : 8], routed ? cases[i].ttl : 63);
+			if (family == 4)
+				CU_ASSERT_EQUAL(frames_sum(inner, 20, 0), 0xffff);
+			/* Nothing else has changed. */
+			inner[family == 6 ? 7 : 8] = 63;
+			if (family == 4)
+				memcpy(inner + 10, rte_pktmbuf_mtod_offset(in, uint8_t *, 24), 2);
+			CU_ASSERT(memcmp(inner, rte_pktmbuf_mtod_offset(in, uint8_t *, 14),
+					  pkt_of(in)->l3_len) == 0);
+			rte_pktmbuf_free(in);
+			rte_pktmbuf_free(frame);
+			rte_pktmbuf_free(out);
+		}
 }
 
 static void test_limits(void)
@@ -547,7 +595,7 @@ static void test_control(void)
 		CU_ASSERT_EQUAL(link_encode_control(&path[0], msg, fits + 1, out), -EMSGSIZE);
 		CU_ASSERT_EQUAL(link_encode_control(&path[0], msg, 15, out), -EMSGSIZE);
 		CU_ASSERT_EQUAL(link_encode_control(&path[0], msg, fits, out), 0);
-		check_outer(out, &path[0], 49408, 48, 0);
+		check_outer(out, &path[0], 49151, 48, 0);
 		frames_arrived(out, &path[1], -1);
 		CU_ASSERT_EQUAL(pkt_of(out)->payload_len, fits);
 		CU_ASSERT(memcmp(rte_pktmbuf_mtod_offset(out, uint8_t *, pkt_of(out)->payload_off),
@@ -556,8 +604,43 @@ static void test_control(void)
 	}
 }
 
+/* The queue that a NIC with symmetric RSS chooses for a lane's frames, by DPDK's own Toeplitz hash,
+ * is that of the worker in the lane's lower half. */
+static void test_source_port(void)
+{
+	struct link_path path[2];
+	uint8_t key[52];
+
+	for (unsigned i = 0; i < sizeof(key); i++)
+		key[i] = i % 2 == 0 ? 0x6d : 0x5a;
+	for (unsigned family = 4; family <= 6; family += 2) {
+		frames_paths(path, (uint8_t)family, 0, false);
+		for (unsigned workers = 1; workers <= LINK_WORKERS_MAX; workers++) {
+			path[0].peer_workers = (uint8_t)workers;
+			for (unsigned lane = 0; lane < LINK_LANES; lane++) {
+				unsigned words = family == 4 ? 1 : 4, at = 0;
+				uint32_t tuple[9];
+				uint16_t port = link_source_port(&path[0], (uint8_t)lane);
+
+				CU_ASSERT(port >= 49152);
+				for (unsigned end = 0; end < 2; end++)
+					for (unsigned i = 0; i < words; i++)
+						tuple[at++] =
+							link_get32((end ? path[0].peer_address
+									: path[0].our_address) +
+								   16 - 4 * (words - i));
+				tuple[at++] = (uint32_t)port << 16 | path[0].port;
+				CU_ASSERT_EQUAL((rte_softrss(tuple, at, key) & 127) % workers,
+					lane % LINK_WORKERS_MAX % workers);
+			}
+		}
+	}
+}
+
 UNIT_TESTS("link-frame", {"what goes in comes out", test_round_trip},
 	{"no damaged frame is delivered", test_damage}, {"ECN by RFC 6040", test_ecn},
-	{"ECN that cannot be found is not offered", test_ecn_hidden}, {"limits", test_limits},
+	{"ECN that cannot be found is not offered", test_ecn_hidden},
+	{"the TTL on a routed path", test_ttl}, {"limits", test_limits},
 	{"unknown codecs, versions, lengths", test_unknown},
-	{"lanes count exactly, across sessions", test_lanes}, {"control frames", test_control})
+	{"lanes count exactly, across sessions", test_lanes}, {"control frames", test_control},
+	{"RSS brings a lane to its worker", test_source_port})
