@@ -32,7 +32,10 @@ static void print_problems(const char *file, const struct policy_problems *probl
 {
 	for (uint32_t i = 0; i < problems->count; i++) {
 		const struct policy_problem *p = &problems->list[i];
-		fprintf(stderr, "%s:%u: %s: %s%s%s\n", file, p->line,
+		char line[16] = "";
+		if (p->line != 0)
+			snprintf(line, sizeof(line), "%u:", p->line);
+		fprintf(stderr, "%s:%s %s: %s%s%s\n", file, line,
 			p->is_warning ? "warning" : "error", p->option, *p->option ? ": " : "",
 			p->text);
 	}

@@ -6,7 +6,9 @@
 
 #include "dataplane/plan.h"
 
-/* Classes keep their ids by name, new ones get the free ones. Id 0 is "default", always. */
+/* Classes keep their ids by name, new ones get ids that no class has had: what is still counted or
+ * waiting under the id of a class that is gone is not theirs. Only when all ids have been given out
+ * free ones serve again. Id 0 is "default", always. */
 static void assign_class_ids(struct plan *plan, const struct plan *previous)
 {
 	const struct policy *policy = plan->policy;
@@ -25,12 +27,18 @@ static void assign_class_ids(struct plan *plan, const struct plan *previous)
 		plan->class_index_of[id] = now;
 		placed[now] = true;
 	}
-	uint32_t id = 0;
-	for (uint32_t i = 0; i < policy->class_count; i++) {
+	plan->class_ids_given = previous != NULL ? previous->class_ids_given : 0;
+	for (uint32_t i = 0, unused = 0; i < policy->class_count; i++) {
+		uint32_t id = plan->class_ids_given;
 		if (placed[i])
 			continue;
-		while (plan->class_index_of[id] >= 0)
-			id++;
+		if (id < POLICY_CLASSES_MAX) {
+			plan->class_ids_given++;
+		} else {
+			while (plan->class_index_of[unused] >= 0)
+				unused++;
+			id = unused;
+		}
 		plan->class_id_of[i] = id;
 		plan->class_index_of[id] = (int32_t)i;
 	}

@@ -21,6 +21,7 @@ struct plan {
 	/* A class keeps its id from plan to plan for as long as its name exists. */
 	uint32_t class_id_of[POLICY_CLASSES_MAX];   /* policy index -> class id */
 	int32_t class_index_of[POLICY_CLASSES_MAX]; /* class id -> policy index, -1: unused */
+	uint32_t class_ids_given;		    /* ids from here on were never any class's */
 	bool class_compress[POLICY_CLASSES_MAX];    /* by class id */
 	enum policy_compress compress;
 	bool bypass;

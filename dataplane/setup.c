@@ -23,9 +23,12 @@
 #define TX_RING 2048
 #define PUNT_RING 1024
 #define POOL_CACHE 256
-/* Packet buffers when the configuration does not say: enough for 30 ms of 10 Gbit/s. */
+/* Packet buffers when the configuration does not say: enough for 30 ms of 10 Gbit/s, and what the
+ * rings of the ports may hold. */
 #define BUFFERS_DEFAULT 65535u
-#define MB (1024 * 1024)
+#define BUFFERS_QUEUE_PAIR 2048u
+#define MB 1000000 /* as people are told */
+#define MIB (1024 * 1024)
 
 static int say(char *error, size_t len, int rc, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -42,9 +45,19 @@ static int say(char *error, size_t len, int rc, const char *format, ...)
 
 /* ---- memory ---- */
 
-static uint32_t buffers_of(const struct policy_appliance *a)
+static uint32_t buffers_of(const struct policy *policy)
 {
-	return a->buffers != 0 ? a->buffers : BUFFERS_DEFAULT;
+	const struct policy_appliance *a = &policy->appliance;
+	uint32_t pairs = 2u * policy->bridge_count * a->worker_count;
+
+	return a->buffers != 0 ? a->buffers : BUFFERS_DEFAULT + pairs * BUFFERS_QUEUE_PAIR;
+}
+
+/* Packets that may wait in the queues of one worker. A quarter of the buffers is never queued: by
+ * it the ports go on receiving, whatever the queues hold. */
+static uint32_t room_of(const struct policy *policy)
+{
+	return buffers_of(policy) / 4 * 3 / policy->appliance.worker_count;
 }
 
 /* Data room of a packet buffer: headroom and the largest frame, or a link frame of it. */
@@ -56,15 +69,16 @@ static uint16_t data_room(const struct policy_appliance *a)
 	return (uint16_t)(frame < RTE_MBUF_DEFAULT_BUF_SIZE ? RTE_MBUF_DEFAULT_BUF_SIZE : frame);
 }
 
-static uint64_t pool_bytes(const struct policy_appliance *a)
+static uint64_t pool_bytes(const struct policy *policy)
 {
+	const struct policy_appliance *a = &policy->appliance;
 	uint64_t object = rte_mempool_calc_obj_size(
 		sizeof(struct rte_mbuf) + sizeof(struct pkt) + data_room(a), 0, NULL);
 
 	/* Without hugepages the pool lets no buffer cross a border of pages. */
 	if (!a->hugepages)
 		object = RTE_ALIGN_CEIL(object, 4096);
-	return buffers_of(a) * object;
+	return buffers_of(policy) * object;
 }
 
 static uint64_t class_bytes(const struct policy *policy)
@@ -88,12 +102,15 @@ static uint64_t memory_needed(const struct policy *policy)
 			  peer_bytes(policy) +
 			  (uint64_t)policy->bridge_count * WAYS *
 				  shaper_memory_needed(POLICY_CLASSES_MAX, a->queues) +
-			  4 * MB;
+			  4 * MIB;
 
-	return pool_bytes(a) + worker * a->worker_count + 64 * MB;
+	return pool_bytes(policy) + worker * a->worker_count + 64 * MIB;
 }
 
 /* ---- EAL ---- */
+
+/* Control thread. Nothing of the EAL may be called before it started. */
+static bool eal_started;
 
 static bool is_pci(const char *device)
 {
@@ -123,7 +140,7 @@ static int start_eal(const struct daemon *d, const struct policy *policy, char *
 	argv[argc++] = a->hugepages ? "--in-memory" : "--no-shconf";
 	if (!a->hugepages) {
 		snprintf(memory, sizeof(memory), "%u",
-			(unsigned)((memory_needed(policy) + MB - 1) / MB));
+			(unsigned)((memory_needed(policy) + MIB - 1) / MIB));
 		argv[argc++] = "--no-huge";
 		argv[argc++] = "-m";
 		argv[argc++] = memory;
@@ -149,6 +166,7 @@ static int start_eal(const struct daemon *d, const struct policy *policy, char *
 				  "or set appliance.hugepages = false"
 				: "run as root, and check that the CPUs of appliance.workers "
 				  "and control_cpu exist");
+	eal_started = true;
 	return 0;
 }
 
@@ -271,6 +289,7 @@ static struct worker *make_worker(
 	w->daemon = d;
 	w->index = index;
 	w->sample_salt = index * 5;
+	w->room.most = room_of(policy);
 	w->counters = counters_worker(d->counters, index);
 	w->steer_in = take_ring(d, "steer", index, STEER_RING, RING_F_SC_DEQ);
 	w->tx_in = take_ring(d, "tx", index, TX_RING, RING_F_SC_DEQ);
@@ -278,10 +297,13 @@ static struct worker *make_worker(
 	w->flows = flow_table_create(name, a->flows, SOCKET_ID_ANY);
 	w->measure = take(d, POLICY_CLASSES_MAX * sizeof(*w->measure));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
+	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
-		w->peers == NULL || compressor == NULL)
+		w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
+	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)
+		w->other[b].flags = FLOW_LIVE | FLOW_OTHER;
 	d->memory_bytes += flow_table_memory_bytes(w->flows);
 	w->compressor = compressor_init(compressor);
 
@@ -295,7 +317,8 @@ static struct worker *make_worker(
 				.classes_max = POLICY_CLASSES_MAX,
 				.queues = a->queues,
 				.socket = SOCKET_ID_ANY,
-				.reasons = w->counters->reason};
+				.reasons = w->counters->reason,
+				.room = &w->room};
 			w->shaper[b][way] = shaper_create(&params, d->shaper_shared[b][way]);
 			w->classes[b][way] =
 				take(d, POLICY_CLASSES_MAX * sizeof(struct worker_class));
@@ -364,11 +387,11 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 		rc = -EEXIST;
 		goto fail;
 	}
-	if (a->memory_mb != 0 && memory_needed(policy) > (uint64_t)a->memory_mb * MB) {
+	if (a->memory_mb != 0 && memory_needed(policy) > (uint64_t)a->memory_mb * MIB) {
 		rc = say(error, len, -E2BIG,
-			"%u MB are needed and appliance.memory allows %u MB: raise it, or lower "
+			"%u MiB are needed and appliance.memory allows %u MiB: raise it, or lower "
 			"appliance.flows, buffers or queues",
-			(unsigned)(memory_needed(policy) / MB), a->memory_mb);
+			(unsigned)(memory_needed(policy) / MIB), a->memory_mb);
 		goto fail;
 	}
 	d->counters = channel_server_counters(d->channel);
@@ -380,16 +403,16 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	d->counters->tsc_hz = rte_get_tsc_hz();
 
 	rc = -ENOMEM;
-	d->pool = rte_pktmbuf_pool_create("packets", buffers_of(a), POOL_CACHE, sizeof(struct pkt),
-		data_room(a), SOCKET_ID_ANY);
+	d->pool = rte_pktmbuf_pool_create("packets", buffers_of(policy), POOL_CACHE,
+		sizeof(struct pkt), data_room(a), SOCKET_ID_ANY);
 	if (d->pool == NULL) {
-		say(error, len, rc, "no memory for %u packet buffers (%u MB): %s", buffers_of(a),
-			(unsigned)(pool_bytes(a) / MB),
+		say(error, len, rc, "no memory for %u packet buffers (%u MB): %s",
+			buffers_of(policy), (unsigned)(pool_bytes(policy) / MB),
 			a->hugepages ? "reserve more hugepages (sysctl vm.nr_hugepages)"
 				     : "lower appliance.buffers");
 		goto fail;
 	}
-	d->memory_bytes += pool_bytes(a);
+	d->memory_bytes += pool_bytes(policy);
 	d->rcu = take(d, rte_rcu_qsbr_get_memsize(POLICY_WORKERS_MAX));
 	d->punt = take_ring(d, "punt", 0, PUNT_RING, RING_F_SC_DEQ);
 	if (d->rcu == NULL || d->punt == NULL ||
@@ -409,15 +432,17 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	plan = plan_build(policy, NULL, 1, error, len);
 	if (plan == NULL || d->links == NULL)
 		goto fail;
-	policy = NULL; /* the plan's from here on */
 	d->plan = plan;
 	printf("memory: %u MB, all of it taken now: %u MB packet buffers, %u MB flow tables for %u "
 	       "flows\n",
-		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(a) / MB),
+		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
 		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
 		plan->policy->appliance.flows * d->worker_count);
-	for (unsigned i = 0; i < d->worker_count; i++)
+	for (unsigned i = 0; i < d->worker_count; i++) {
+		/* Or it counts as stalled until its first round. */
+		d->workers[i]->counters->heartbeat_ns = clock_now_ns();
 		rte_eal_remote_launch(worker_run, d->workers[i], i + 1);
+	}
 	return 0;
 
 fail:
@@ -441,6 +466,7 @@ static void free_worker(struct worker *w)
 		rte_free(w->peers[i].rx);
 	flow_table_destroy(w->flows);
 	rte_free(w->compressor);
+	rte_free(w->other);
 	rte_free(w->peers);
 	rte_free(w->measure);
 	rte_ring_free(w->steer_in);
@@ -472,5 +498,6 @@ void setup_stop(struct daemon *d)
 	rte_free(d->rcu);
 	rte_mempool_free(d->pool);
 	channel_server_destroy(d->channel);
-	rte_eal_cleanup();
+	if (eal_started)
+		rte_eal_cleanup();
 }

@@ -4,6 +4,7 @@
  * burst, named as in stages.def. The two that talk to the peer, decode and compress, stand in
  * worker_link.c.
  */
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -77,6 +78,12 @@ static void stage_flow(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
 	flow_table_lookup_bulk(w->flows, pkts, n, (uint32_t)(w->now_ns / 1000000));
+	/* A flow waits in the queues of one bridge only, so each bridge has a FLOW_OTHER. */
+	for (unsigned i = 0; w->daemon->bridge_count > 1 && i < n; i++) {
+		struct pkt *p = pkt_of(pkts[i]);
+		if (unlikely(p->flow->flags & FLOW_OTHER) && p->bridge > 0)
+			p->flow = &w->other[p->bridge];
+	}
 	stage_end(w, STAGE_FLOW, n, start);
 }
 
@@ -156,6 +163,12 @@ static unsigned stage_queue(
 	return leaving;
 }
 
+/* Times of other workers may be a little ahead of ours. */
+static inline uint64_t since(uint64_t then_ns, uint64_t now_ns)
+{
+	return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
 /* tx, first half: account for what leaves and put it into its port's buffer. */
 static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
@@ -167,13 +180,15 @@ static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		struct flow *f = p->flow;
 		struct worker_class *c = &w->classes[p->bridge][p->way][f->class_id];
 		struct measure_class *m = &w->measure[f->class_id];
-		f->wire_bytes[p->way] += p->wire_bytes;
+		/* Its cache line is left alone where there is nothing to say. */
+		if (p->flags & PKT_DECODED)
+			f->saved_bytes[WAY_DOWN] += pkts[i]->pkt_len - p->wire_bytes;
 		c->packets++;
 		c->wire_bytes += p->wire_bytes;
 		c->bytes += pkts[i]->pkt_len; /* compress adds what it took off */
-		histogram_record(&m->box, now_ns - p->rx_ns);
+		histogram_record(&m->box[p->way], since(p->rx_ns, now_ns));
 		if (p->queued_ns != 0)
-			histogram_record(&m->queue, now_ns - p->queued_ns);
+			histogram_record(&m->queue[p->way], since(p->queued_ns, now_ns));
 		worker_send(w, pkts[i]);
 	}
 	if (w->sampling)
@@ -238,16 +253,14 @@ static unsigned stage_tx(struct worker *w)
 	return total;
 }
 
-/* Bypass: whether these packets may go straight to their port. Not while earlier ones wait in a
- * queue, and not from a routed link, where the flow knows the link-layer header. */
-static bool may_bypass(const struct worker *w, struct rte_mbuf **pkts, unsigned n)
+/* Bypass: whether packets may go straight to their port. Not while earlier ones wait in a queue,
+ * and not where a routed link ends here: its packets need the link-layer header that their flow has
+ * learnt from the LAN, and the peer, which goes on compressing, relies on that. */
+static bool may_bypass(const struct worker *w)
 {
-	unsigned flags = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		flags |= pkt_of(pkts[i])->flags;
-	if (flags & PKT_NO_L2)
-		return false;
+	for (unsigned i = 0; i < w->links->count; i++)
+		if (w->links->path[i].routed && w->links->path[i].session_id != 0)
+			return false;
 	for (unsigned b = 0; b < w->daemon->bridge_count; b++)
 		for (unsigned way = 0; way < WAYS; way++)
 			if (shaper_next_ns(w->shaper[b][way]) != UINT64_MAX)
@@ -265,13 +278,15 @@ static void carry(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		n = stage_steer(w, pkts, n);
 	if (n == 0)
 		return;
-	if (unlikely(w->plan->bypass) && may_bypass(w, pkts, n)) {
-		n = choose_port(w, pkts, n);
-		for (unsigned i = 0; i < n; i++)
-			pkt_of(pkts[i])->flow = flow_table_other(w->flows);
+	if (unlikely(w->plan->bypass)) {
 		w->counters->reason[PASS_BYPASS] += n;
-		transmit(w, pkts, n);
-		return;
+		if (may_bypass(w)) {
+			n = choose_port(w, pkts, n);
+			for (unsigned i = 0; i < n; i++)
+				pkt_of(pkts[i])->flow = flow_table_other(w->flows);
+			transmit(w, pkts, n);
+			return;
+		}
 	}
 	stage_flow(w, pkts, n);
 	stage_classify(w, pkts, n);
@@ -307,12 +322,14 @@ static unsigned poll_once(struct worker *w)
 	w->links = links;
 	w->sampling = (w->rounds++ + w->sample_salt) % SAMPLE_ROUNDS == 0;
 
-	if (d->worker_count > 1) {
+	/* As much as the other workers may have given us in a round of theirs: who receives more
+	 * than the owners take would only fill the rings. */
+	for (unsigned i = 0; d->worker_count > 1 && i <= w->rx_count; i++) {
 		n = rte_ring_sc_dequeue_burst(w->steer_in, (void **)pkts, BURST, NULL);
-		if (n > 0) {
-			carry(w, pkts, n);
-			moved += n;
-		}
+		if (n == 0)
+			break;
+		carry(w, pkts, n);
+		moved += n;
 	}
 	for (unsigned i = 0; i < w->rx_count; i++) {
 		n = stage_rx(w, &w->rx[i], pkts);
@@ -323,10 +340,14 @@ static unsigned poll_once(struct worker *w)
 		moved += n;
 	}
 	moved += stage_schedule(w);
-	n = rte_ring_sc_dequeue_burst(w->tx_in, (void **)pkts, BURST, NULL);
-	for (unsigned i = 0; i < n; i++)
-		worker_send(w, pkts[i]);
-	moved += n;
+	for (unsigned from = 0; from < d->worker_count; from++) {
+		n = rte_ring_sc_dequeue_burst(w->tx_in, (void **)pkts, BURST, NULL);
+		for (unsigned i = 0; i < n; i++)
+			worker_send(w, pkts[i]);
+		moved += n;
+		if (n < BURST)
+			break;
+	}
 	moved += stage_tx(w);
 	flow_table_age(w->flows, (uint32_t)(w->now_ns / 1000000), AGE_BUCKETS);
 	return moved;
@@ -371,14 +392,18 @@ int worker_run(void *arg)
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
 	rte_rcu_qsbr_thread_register(rcu, w->index);
 	rte_rcu_qsbr_thread_online(rcu, w->index);
-	w->counters->lcore = rte_lcore_id();
+	w->counters->lcore = (uint64_t)sched_getcpu(); /* the EAL pinned us; its ids are not CPUs */
 
 	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
 		w->now_tsc = rte_rdtsc();
-		w->now_ns =
+		uint64_t now_ns =
 			clock_ns_of(__atomic_load_n(&clock_current, __ATOMIC_ACQUIRE), w->now_tsc);
+		/* A new rate may have been measured a little before we last used the old one. */
+		if (now_ns > w->now_ns)
+			w->now_ns = now_ns;
 		unsigned moved = poll_once(w);
-		rte_rcu_qsbr_quiescent(rcu, w->index);
+		bool adaptive = w->plan->policy->appliance.poll == POLL_ADAPTIVE;
+		rte_rcu_qsbr_quiescent(rcu, w->index); /* from here on the plan may be freed */
 
 		w->counters->polls++;
 		uint64_t tsc = rte_rdtsc();
@@ -401,8 +426,7 @@ int worker_run(void *arg)
 			w->counters->flows_expired = s.expired;
 			w->counters->flows_evicted = s.evicted;
 		}
-		if (w->idle_rounds > IDLE_ROUNDS &&
-			w->plan->policy->appliance.poll == POLL_ADAPTIVE)
+		if (w->idle_rounds > IDLE_ROUNDS && adaptive)
 			rest(w);
 		round_tsc = rte_rdtsc();
 	}

@@ -61,6 +61,7 @@ struct worker_peer {
 	struct link_tx tx[LINK_WORKERS_MAX]; /* by receiving worker */
 	struct link_seq *rx;		     /* LINK_LANES of them, by lane */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
+	uint64_t rx_bad;		  /* from its address, but not understood or not verified */
 	struct histogram delay_variation; /* one-way delay above the smallest seen, ns */
 };
 
@@ -80,7 +81,9 @@ struct worker {
 	struct counters_worker *counters;	 /* in the counter segment: clients read */
 
 	struct flow_table *flows; /* the control thread takes snapshots */
+	struct flow *other;	  /* by bridge, [0] unused: FLOW_OTHER of the bridges behind it */
 	struct shaper *shaper[POLICY_BRIDGES_MAX][WAYS];
+	struct shaper_room room;       /* of all of them */
 	struct measure_class *measure; /* by class id; the control thread reads */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */

@@ -70,6 +70,8 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
 	int rc = link_decode(in, path, peer->rx, out, w->now_ns, &delay_ns);
 	if (rc < 0) {
 		reason = (enum reason) - rc;
+		peer->rx_bad += reason == DROP_LINK_BAD_SHIM || reason == DROP_LINK_BAD_CHECK ||
+				reason == DROP_LINK_BAD_DATA;
 		goto drop;
 	}
 	if (path->routed && !prepend_placeholder(out, path)) {
@@ -95,6 +97,28 @@ drop:
 	return NULL;
 }
 
+/* Give a frame for the in-path address to the control thread. Half of the ring is kept for peers: a
+ * flood of pings must not silence their hellos. */
+static void punt(struct worker *w, struct rte_mbuf *m)
+{
+	const struct pkt *p = pkt_of(m);
+	struct rte_ring *ring = w->daemon->punt;
+
+	if (p->flags & PKT_LINK) {
+		if (p->way != WAY_DOWN || find_sender(w, p) < 0) {
+			worker_drop(w, m, DROP_LINK_NO_SESSION);
+			return;
+		}
+	} else if (rte_ring_count(ring) >= rte_ring_get_capacity(ring) / 2) {
+		worker_drop(w, m, DROP_PUNT_FULL);
+		return;
+	}
+	if (rte_ring_enqueue(ring, m) != 0)
+		worker_drop(w, m, DROP_PUNT_FULL);
+	else
+		w->counters->reason[DROP_CONSUMED]++;
+}
+
 unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
@@ -118,12 +142,12 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			lane = link_peek_lane(rte_pktmbuf_mtod_offset(m, uint8_t *, p->payload_off),
 				p->payload_len);
 		if (lane < 0) {
+			int sender = p->way == WAY_DOWN ? find_sender(w, p) : -1;
+			if (sender >= 0)
+				w->peers[sender].rx_bad++;
 			worker_drop(w, m, DROP_LINK_BAD_SHIM);
 		} else if (lane == LINK_PEEK_CONTROL) {
-			if (rte_ring_enqueue(w->daemon->punt, m) != 0)
-				worker_drop(w, m, DROP_PUNT_FULL);
-			else
-				w->counters->reason[DROP_CONSUMED]++;
+			punt(w, m);
 		} else {
 			/* The lane's numbers belong to one worker, the same that owns the flows
 			 * inside. */
@@ -148,6 +172,25 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 /* ---- what flows remember ---- */
 
+/* How long a flow stays proven without a packet from the WAN: well below the time for which the
+ * peer's flow table keeps a flow. What it does throw out earlier, or loses, costs a flow that has
+ * become one-way no more than this long. */
+#define PROVEN_MS 10000
+
+/* Is the link-layer header one that restore_l2 can turn round: unicast, and nothing between
+ * Ethernet and IP but a tag? Labels and PPPoE sessions are of one direction or place only. */
+static bool has_plain_l2(const struct rte_mbuf *m)
+{
+	const struct pkt *p = pkt_of(m);
+	uint16_t type;
+
+	if (p->flags & PKT_LLBCAST || p->l3_off < LINK_L2_BYTES || p->l3_off > FLOW_L2_MAX)
+		return false;
+	memcpy(&type, rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3_off - 2), sizeof(type));
+	return type ==
+	       rte_cpu_to_be_16(p->flags & PKT_IPV6 ? RTE_ETHER_TYPE_IPV6 : RTE_ETHER_TYPE_IPV4);
+}
+
 void worker_find_peer(struct worker *w, const struct pkt *p)
 {
 	struct flow *f = p->flow;
@@ -169,6 +212,11 @@ void worker_learn_peering(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			continue;
 		unsigned peer = f->peer - 1;
 		const struct link_path *path = &w->links->path[peer];
+		/* The peer may count us as alive before we count it: learn in any case. */
+		if (path->routed && p->way == WAY_UP && has_plain_l2(pkts[i])) {
+			f->lan_l2_len = (uint8_t)p->l3_off;
+			memcpy(f->lan_l2, rte_pktmbuf_mtod(pkts[i], uint8_t *), p->l3_off);
+		}
 		if (!path->alive)
 			continue;
 		if (p->flags & PKT_TCP && p->tcp_flags & RTE_TCP_SYN_FLAG) {
@@ -176,13 +224,9 @@ void worker_learn_peering(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			if (mss != 0)
 				packet_clamp_mss(pkts[i], mss);
 		}
-		if (!path->routed)
-			continue;
-		if (p->way == WAY_DOWN) {
+		if (path->routed && p->way == WAY_DOWN) {
 			f->proven_session = path->session_id;
-		} else if (p->l3_off <= FLOW_L2_MAX) {
-			f->lan_l2_len = (uint8_t)p->l3_off;
-			memcpy(f->lan_l2, rte_pktmbuf_mtod(pkts[i], uint8_t *), p->l3_off);
+			f->proven_ms = f->last_seen_ms;
 		}
 	}
 }
@@ -199,11 +243,19 @@ unsigned worker_restore_l2(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			pkts[kept++] = pkts[i];
 			continue;
 		}
-		/* Back to where the flow's frames from the LAN came from. */
-		if (f->lan_l2_len != p->l3_off || f->flags & FLOW_OTHER) {
+		/* Back to where the flow's frames from the LAN came from. They may have a priority
+		 * tag, which is no VLAN, so that the placeholder has no room for it. */
+		int grow = f->lan_l2_len - p->l3_off;
+		if (f->lan_l2_len == 0 || f->flags & FLOW_OTHER ||
+			(grow > 0 && rte_pktmbuf_prepend(pkts[i], (uint16_t)grow) == NULL)) {
 			worker_drop(w, pkts[i], DROP_LINK_NO_L2);
 			continue;
 		}
+		if (grow < 0)
+			rte_pktmbuf_adj(pkts[i], (uint16_t)-grow);
+		p->l3_off = (uint16_t)(p->l3_off + grow);
+		p->l4_off = (uint16_t)(p->l4_off + grow);
+		p->payload_off = (uint16_t)(p->payload_off + grow);
 		uint8_t *l2 = rte_pktmbuf_mtod(pkts[i], uint8_t *);
 		memcpy(l2, f->lan_l2 + 6, 6);
 		memcpy(l2 + 6, f->lan_l2, 6);
@@ -218,15 +270,24 @@ unsigned worker_restore_l2(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 /* Whether a packet may go through the link at all; REASON_NONE: it may. */
 static enum reason may_link(
-	const struct worker *w, const struct pkt *p, const struct link_path *path)
+	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path)
 {
+	const struct pkt *p = pkt_of(m);
 	const struct flow *f = p->flow;
 
 	if (!path->alive)
 		return PASS_LINK_NO_PEER;
 	/* The far end must have a link-layer header for it, and look for it under the same VLAN. */
-	if (path->routed && (f->proven_session != path->session_id || p->key.vlan != path->vlan))
-		return PASS_LINK_UNPROVEN;
+	if (path->routed) {
+		const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3_off);
+
+		if (f->proven_session != path->session_id || p->key.vlan != path->vlan ||
+			(uint32_t)(w->now_ns / 1000000) - f->proven_ms > PROVEN_MS ||
+			!has_plain_l2(m))
+			return PASS_LINK_UNPROVEN;
+		if (ip[p->flags & PKT_IPV6 ? 7 : 8] <= LINK_TTL_PLAIN)
+			return PASS_LINK_TTL;
+	}
 	/* If the first try got lost on the way to or in the decoder, the second must not. */
 	if (p->flags & PKT_RETRANSMIT)
 		return PASS_LINK_RETRANSMIT;
@@ -250,7 +311,7 @@ static struct rte_mbuf *compress_packet(
 	const struct link_path *path = dry ? &dry_path : &w->links->path[peer];
 	uint32_t inner_len, room;
 
-	*reason = dry ? REASON_NONE : may_link(w, p, path);
+	*reason = dry ? REASON_NONE : may_link(w, m, path);
 	if (*reason != REASON_NONE)
 		return NULL;
 	*reason = compress_should_try(&f->codec,
@@ -296,6 +357,7 @@ static struct rte_mbuf *compress_packet(
 	/* The buckets were charged for the frame as it was; the link carries less. */
 	shaper_settle(w->shaper[p->bridge][WAY_UP], m, out->pkt_len);
 	c->bytes += m->pkt_len - out->pkt_len; /* transmit() counts the link frame */
+	f->saved_bytes[WAY_UP] += m->pkt_len - out->pkt_len;
 	*pkt_of(out) = *p;
 	pkt_of(out)->wire_bytes = out->pkt_len;
 	rte_pktmbuf_free(m);

@@ -107,7 +107,8 @@ struct class_record {
 	uint64_t wire_bytes;		   /* what really crossed the WAN */
 	uint64_t backlog_packets, backlog_bytes, backlog_flows;
 	uint64_t dropped_tail, dropped_aqm, marked;
-	uint64_t borrowed_bytes;	 /* sent above the assured rate */
+	uint64_t borrowed_bytes; /* sent above the assured rate */
+	/* Of this way, over all bridges. */
 	struct channel_dist queue_delay; /* waiting in shape/ */
 	struct channel_dist box_time;	 /* from rx to tx */
 };
@@ -201,7 +202,7 @@ struct compression_record {
 	uint64_t compressed_in_bytes, compressed_out_bytes; /* payloads of those */
 	uint64_t dry_saved_bytes; /* dry-run: what would have been saved */
 	/* Not compressed, by the reason's name in reasons.def. */
-	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, retransmit, off;
+	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, retransmit, low_ttl, off;
 	uint64_t codec_cycles; /* TSC cycles for compressed_in_bytes and what did not pay */
 	uint64_t codec_bytes;  /* bytes that the codec was tried on */
 };

@@ -30,6 +30,7 @@ static const struct column columns[] = {
 	COLUMN(COUNT, "backoff", "BACK-OFF", compression_row, r.backoff),
 	COLUMN(COUNT, "unproven", "UNPROVEN", compression_row, r.unproven),
 	COLUMN(COUNT, "retransmit", "RETRANSMIT", compression_row, r.retransmit),
+	COLUMN(COUNT, "low_ttl", "LOW TTL", compression_row, r.low_ttl),
 	COLUMN(COUNT, "off", "OFF", compression_row, r.off),
 };
 

@@ -229,10 +229,17 @@ static int policy_rollback(
 		channel_reply_error(reply, "there is no earlier policy to go back to");
 		return -ENOENT;
 	}
-	struct policy *previous = c->previous;
-	c->previous = NULL;
+	struct policy *back = policy_copy(c->previous);
+	if (back == NULL) {
+		channel_reply_error(reply, "no memory for the earlier policy");
+		return -ENOMEM;
+	}
+	uint64_t deadline_ns = c->confirm_deadline_ns;
 	c->confirm_deadline_ns = 0;
-	return put_in_force(c, previous, reply);
+	int rc = put_in_force(c, back, reply);
+	if (rc != 0)
+		c->confirm_deadline_ns = deadline_ns;
+	return rc;
 }
 
 static void closed(void *context, uint64_t client)

@@ -23,6 +23,7 @@ struct control {
 	uint32_t generation;	      /* of the plan in force */
 	uint64_t applied_realtime_ns; /* when it was put in force */
 	struct policy *previous;      /* what `policy rollback` returns to; NULL: nothing */
+	uint32_t previous_generation;
 	uint64_t confirm_deadline_ns; /* apply --confirm: roll back at this time; 0: not waiting */
 	uint64_t started_ns;
 };

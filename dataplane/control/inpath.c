@@ -376,6 +376,39 @@ static int input_arp(struct inpath *ip, int side, const uint8_t *p, uint32_t len
 	return for_us || operation == 2;
 }
 
+/* What a router quotes of a packet that it did not forward: the IP header and what follows, at
+ * least eight bytes. mtu: what it could have forwarded. Returns 1 if it was a datagram of ours. */
+static int input_too_big(struct inpath *ip, const uint8_t *p, uint32_t len, uint32_t mtu)
+{
+	struct inpath_too_big t = {.dst.family = 0};
+	const uint8_t *udp;
+
+	if (len >= IPV4_LEN && p[0] >> 4 == 4) {
+		uint32_t header = (p[0] & 15u) * 4;
+
+		if (header < IPV4_LEN || len < header + UDP_LEN || p[9] != PROTO_UDP ||
+			(get16(p + 6) & 0x3fff) != 0 || !is_ours4(&ip->config, p + 12))
+			return 0;
+		t.dst = from_v4(p + 16);
+		t.len = get16(p + 2);
+		udp = p + header;
+	} else {
+		if (len < IPV6_LEN + UDP_LEN || p[0] >> 4 != 6 || p[6] != PROTO_UDP ||
+			!is_ours6(ip, p + 8))
+			return 0;
+		t.dst = from_v6(p + 24);
+		t.len = (uint16_t)(get16(p + 4) + IPV6_LEN);
+		udp = p + IPV6_LEN;
+	}
+	if (mtu >= t.len)
+		return 0;
+	t.mtu = (uint16_t)mtu;
+	t.sport = get16(udp);
+	t.dport = get16(udp + 2);
+	ip->too_big = t;
+	return 1;
+}
+
 static int input_ipv4(struct inpath *ip, int side, const uint8_t *src_mac, const uint8_t *p,
 	uint32_t len, uint64_t now_ns, inpath_emit *emit, void *ctx)
 {
@@ -393,6 +426,8 @@ static int input_ipv4(struct inpath *ip, int side, const uint8_t *src_mac, const
 		return 0;
 	if (icmp_len < 8 || fold(sum(icmp, icmp_len, 0)) != 0)
 		return -EBADMSG;
+	if (icmp[0] == 3 && icmp[1] == 4)
+		return input_too_big(ip, icmp + 8, icmp_len - 8, get16(icmp + 6));
 	if (icmp[0] != 8 || icmp[1] != 0)
 		return 0;
 	if (!echo_allowed(ip, now_ns))
@@ -514,6 +549,9 @@ static int input_ipv6(struct inpath *ip, int side, const uint8_t *src_mac, const
 				ip, side, src_mac, src, dst, icmp, icmp_len, now_ns, emit, ctx);
 		return input_advertisement(ip, src_mac, dst, icmp, icmp_len, now_ns, emit, ctx);
 	}
+	if (icmp[0] == 2 && dst[0] != 0xff)
+		return input_too_big(ip, icmp + 8, icmp_len - 8,
+			(uint32_t)get16(icmp + 4) << 16 | get16(icmp + 6));
 	if (icmp[0] != 128 || icmp[1] != 0 || dst[0] == 0xff || memcmp(src, unspecified, 16) == 0)
 		return 0;
 	if (!echo_allowed(ip, now_ns))

@@ -35,6 +35,18 @@ struct inpath_counters {
 	uint64_t conflicts; /* another host says that it has the address */
 };
 
+/*
+ * A router's word that a datagram of ours to dst was too long for it: ICMP "fragmentation needed"
+ * (RFC 1191) or ICMPv6 "packet too big" (RFC 8201) that quotes UDP from the in-path address. Anyone
+ * who knows the addresses and ports can say that: to be believed within bounds only.
+ */
+struct inpath_too_big {
+	struct policy_address dst; /* family 0: nothing heard */
+	uint16_t sport, dport;	   /* host order */
+	uint16_t len;		   /* of the datagram's IP packet */
+	uint16_t mtu;		   /* what would fit; below len, 0: not said */
+};
+
 struct inpath {
 	struct inpath_config config;
 	uint8_t link_local[16]; /* fe80::/64 address made from the MAC (RFC 4291, appendix A) */
@@ -45,6 +57,8 @@ struct inpath {
 	uint16_t ip_id;
 	uint64_t echo_tat_ns; /* token bucket of the answers to pings (virtual time) */
 	struct inpath_counters counters;
+	struct inpath_too_big
+		too_big; /* the last one heard; the owner takes it and sets dst.family 0 */
 	uint8_t frame[INPATH_FRAME_MAX]; /* being built */
 };
 

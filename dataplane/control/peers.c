@@ -13,6 +13,10 @@
 
 #define CONTROL_DSCP 48 /* CS6: network control (RFC 4594) */
 #define TCP_IP_HEADER(ipv6) ((ipv6) ? 60u : 40u)
+/* How long a lowered path MTU holds (RFC 1191, 6.3; RFC 8201, 4), and how low it may get. */
+#define ICMP_MTU_NS UINT64_C(600000000000)
+#define ICMP_MTU_MIN_IPV4 576
+#define ICMP_MTU_MIN_IPV6 1280
 
 struct peers *peers_create(struct control *c, char *error, size_t error_len)
 {
@@ -77,6 +81,8 @@ static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
 			p->address.family == 4 ? &b->address4 : &b->address6;
 
 		link_session_fill_path(&c->peers->peer[i].session, path);
+		if (now_ns < c->peers->peer[i].icmp_mtu_until_ns)
+			path->path_mtu = RTE_MIN(path->path_mtu, c->peers->peer[i].icmp_mtu);
 		path->port = p->port;
 		path->vlan = b->vlan;
 		path->family = p->address.family;
@@ -123,6 +129,35 @@ void peers_received(
 	}
 }
 
+/*
+ * A router could not carry a link frame to a peer. Believe it, for ten minutes: if it is a forgery,
+ * the frames that do not fit any more go beside the tunnel, and that is all.
+ */
+static void take_too_big(struct control *c, unsigned i, uint64_t now_ns)
+{
+	const struct policy_peer *p = &c->daemon->plan->policy->peers[i];
+	struct inpath_too_big *t = &c->inpath[p->bridge].too_big;
+	struct peer *peer = &c->peers->peer[i];
+	uint16_t mtu = t->mtu, path_mtu = c->daemon->links->path[i].path_mtu;
+
+	if (t->dst.family == 0 || t->dst.family != p->address.family ||
+		memcmp(t->dst.bytes, p->address.bytes, 16) != 0)
+		return;
+	t->dst.family = 0;
+	/* Only data frames can be too long, and none that we sent was longer than the path MTU was
+	 * then. RFC 8201, 4: less than the smallest MTU of IPv6 is not to be believed. */
+	if (t->dport != p->port || t->sport < LINK_SOURCE_PORT || t->len > p->path_mtu ||
+		(p->address.family == 6 && mtu < ICMP_MTU_MIN_IPV6))
+		return;
+	mtu = RTE_MAX(mtu, (uint16_t)ICMP_MTU_MIN_IPV4);
+	if (mtu >= path_mtu) /* of a frame sent before the path MTU was lowered */
+		return;
+	peer->icmp_mtu = mtu;
+	peer->icmp_mtu_until_ns = now_ns + ICMP_MTU_NS;
+	printf("peer %s: path MTU %u for ten minutes, as a router on the way says; was %u\n",
+		p->name, mtu, path_mtu);
+}
+
 static void report(struct control *c, unsigned i, uint64_t now_ns)
 {
 	struct daemon *d = c->daemon;
@@ -160,6 +195,8 @@ void peers_tick(struct control *c, uint64_t now_ns)
 	const struct policy *policy = c->daemon->plan->policy;
 	uint8_t message[LINK_MESSAGE_MAX], frame[LINK_MESSAGE_MAX + LINK_HEADERS_MAX];
 
+	for (unsigned i = 0; i < c->peers->count; i++)
+		take_too_big(c, i, now_ns);
 	/* The workers hear of new keys before the peer does: it may use them at once. */
 	publish_if_changed(c, now_ns);
 	for (unsigned i = 0; i < c->peers->count; i++) {
@@ -177,8 +214,10 @@ void peers_tick(struct control *c, uint64_t now_ns)
 				(uint32_t)len, frame, sizeof(frame), now_ns, control_emit,
 				&context);
 			/* While the next hop is not known the hello is lost; more will come. */
-			if (len > 0)
+			if (len > 0) {
+				c->peers->peer[i].tx_hello_bytes += (uint32_t)len;
 				control_emit(&context, INPATH_WAN, frame, (uint32_t)len);
+			}
 		}
 		say_changes(c, i);
 	}
@@ -197,6 +236,7 @@ void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
 		if (policy->peers[i].bridge != p->bridge || p->way != WAY_DOWN ||
 			memcmp(policy->peers[i].address.bytes, p->key.addr[p->dir], 16) != 0)
 			continue;
+		peer->rx_hello_bytes += m->pkt_len;
 		if (link_session_receive(s, rte_pktmbuf_mtod_offset(m, uint8_t *, p->payload_off),
 			    p->payload_len, now_ns) == 0)
 			for (unsigned a = 0; a < s->peer.announced; a++)

@@ -17,6 +17,10 @@ struct peer {
 	struct link_tail tail[LINK_LANES]; /* what the peer announced in each of its lanes */
 	uint64_t since_realtime_ns;	   /* when the state shown was taken */
 	enum link_session_state shown;
+	uint64_t tx_hello_bytes, rx_hello_bytes; /* of their frames */
+	uint16_t
+		icmp_mtu; /* what a router on the way said that it can carry; 0: none did of late */
+	uint64_t icmp_mtu_until_ns; /* from then on larger frames are tried again */
 };
 
 struct peers {

@@ -75,7 +75,8 @@ static void sample_classes(struct rates *r, const struct daemon *d, uint64_t now
 						d->workers[w]->shaper[b][way], id)
 							 ->bytes;
 				/* A refund for compression may come after the sample. */
-				c->bps = bytes < c->bytes ? 0 : bps_of(bytes - c->bytes, ns);
+				int64_t more = (int64_t)(bytes - c->bytes);
+				c->bps = more < 0 ? 0 : bps_of((uint64_t)more, ns);
 				c->bytes = bytes;
 				r->link_bps[b][way] += c->bps;
 			}
@@ -134,6 +135,6 @@ uint64_t rates_flow_bps(const struct rates *r, unsigned worker, uint32_t i, cons
 	if (f->generation == copy->generation && f->bps[WAY_UP] + f->bps[WAY_DOWN] > 0)
 		return f->bps[way];
 	/* Not sampled twice yet: its mean so far. */
-	uint64_t age_ns = now_ns - (uint64_t)copy->created_ms * 1000000;
+	uint64_t age_ns = (uint64_t)((uint32_t)(now_ns / 1000000) - copy->created_ms) * 1000000;
 	return age_ns < 2 * SECOND_NS ? bps_of(copy->bytes[way], age_ns) : 0;
 }

@@ -138,10 +138,11 @@ int show_links(void *context, const struct page_request *request, struct channel
 		}
 		show_name(r.bridge, bridge->name);
 		show_name(r.port, port->name);
-		for (uint32_t i = 0; i < policy->class_count; i++) {
+		/* Also of classes that are gone: what was sent was sent. */
+		for (uint32_t id = 0; id < d->plan->class_ids_given; id++) {
 			struct shaper_class_stats s;
 			struct worker_class k;
-			sum_class(d, b, way, d->plan->class_id_of[i], &s, &k);
+			sum_class(d, b, way, id, &s, &k);
 			r.sent_packets += k.packets;
 			r.sent_bytes += way == WAY_UP ? k.wire_bytes : k.bytes;
 			r.backlog_packets += s.backlog_packets;
@@ -159,7 +160,7 @@ int show_classes(void *context, const struct page_request *request, struct chann
 	const struct policy *policy = d->plan->policy;
 	uint64_t per_class = (uint64_t)d->bridge_count * WAYS,
 		 total = policy->class_count * per_class;
-	static struct measure_class m; /* 40 kB: too large for the stack */
+	static struct measure_class m; /* 57 kB: too large for the stack */
 
 	for (uint64_t at = request->from; at < total; at++) {
 		const struct policy_class *class = &policy->classes[at / per_class];
@@ -191,8 +192,8 @@ int show_classes(void *context, const struct page_request *request, struct chann
 			.dropped_tail = s.dropped_tail,
 			.dropped_aqm = s.dropped_aqm,
 			.borrowed_bytes = s.borrowed_bytes,
-			.queue_delay = dist_of(&m.queue),
-			.box_time = dist_of(&m.box)};
+			.queue_delay = dist_of(&m.queue[way]),
+			.box_time = dist_of(&m.box[way])};
 		show_name(r.name, class->name);
 		show_name(r.bridge, policy->bridges[b].name);
 		channel_send_classes(reply, &r);
@@ -240,13 +241,13 @@ int show_peers(void *context, const struct page_request *request, struct channel
 			r.tx_bytes += of->tx_bytes;
 			r.rx_frames += of->rx_frames;
 			r.rx_bytes += of->rx_bytes;
-			r.rx_bad += d->workers[w]->counters->reason[DROP_LINK_BAD_SHIM] +
-				    d->workers[w]->counters->reason[DROP_LINK_BAD_CHECK] +
-				    d->workers[w]->counters->reason[DROP_LINK_BAD_DATA];
+			r.rx_bad += of->rx_bad;
 			histogram_merge(&variation, &of->delay_variation);
 		}
 		r.tx_frames += s->hellos_sent;
 		r.rx_frames += s->hellos_received;
+		r.tx_bytes += p->tx_hello_bytes;
+		r.rx_bytes += p->rx_hello_bytes;
 		peers_received(c, i, now_ns, &received);
 		/* Hellos are link packets too: the figures are of all of them. */
 		struct link_seq_counts hellos;
@@ -353,12 +354,13 @@ static void compression_of(const struct daemon *d, uint32_t id, struct compressi
 		r->backoff += k.passed[PASS_LINK_BACKOFF - PASS_LINK_NO_PEER];
 		r->unproven += k.passed[PASS_LINK_UNPROVEN - PASS_LINK_NO_PEER];
 		r->retransmit += k.passed[PASS_LINK_RETRANSMIT - PASS_LINK_NO_PEER];
+		r->low_ttl += k.passed[PASS_LINK_TTL - PASS_LINK_NO_PEER];
 		r->codec_cycles += k.codec_cycles;
 		r->codec_bytes += k.codec_bytes;
 	}
 	/* All else: the class does not compress, or there is no peer for the address. */
 	uint64_t known = r->packets_compressed + r->no_peer + r->no_fit + r->no_gain + r->small +
-			 r->backoff + r->unproven + r->retransmit;
+			 r->backoff + r->unproven + r->retransmit + r->low_ttl;
 	r->off = r->packets > known ? r->packets - known : 0;
 }
 
@@ -380,8 +382,8 @@ int show_compression(void *context, const struct page_request *request, struct c
 			show_name(r.class_name, policy->classes[at].name);
 			compression_of(d, d->plan->class_id_of[at], &r);
 		} else {
-			for (uint32_t i = 0; i < policy->class_count; i++)
-				compression_of(d, d->plan->class_id_of[i], &r);
+			for (uint32_t id = 0; id < d->plan->class_ids_given; id++)
+				compression_of(d, id, &r);
 		}
 		channel_send_compression(reply, &r);
 	}
@@ -399,7 +401,7 @@ int show_policy(void *context, const struct channel_nothing *request, struct cha
 		.bridges = policy->bridge_count,
 		.peers = policy->peer_count,
 		.confirm_ns = confirm_ns_left(c),
-		.previous_generation = c->previous != NULL ? c->generation - 1 : 0};
+		.previous_generation = c->previous != NULL ? c->previous_generation : 0};
 	char *text = policy_print(policy);
 
 	if (text == NULL) {

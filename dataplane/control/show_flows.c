@@ -170,7 +170,7 @@ static void describe(const struct control *c, const struct found *at, const stru
 	for (unsigned way = 0; way < WAYS; way++) {
 		r->packets[way] = f->packets[way];
 		r->bytes[way] = f->bytes[way];
-		r->wire_bytes[way] = f->wire_bytes[way];
+		r->wire_bytes[way] = f->bytes[way] - f->saved_bytes[way];
 		r->rate_bps[way] = rates_flow_bps(c->rates, at->worker, at->record, f, way, now_ns);
 		r->retransmits[way] = view.retransmits[way == WAY_UP ? FROM_LAN : FROM_WAN];
 	}
@@ -180,8 +180,9 @@ static void describe(const struct control *c, const struct found *at, const stru
 	r->rtt_wan_min_ns = view.rtt_wan_min_ns;
 	r->rtt_wan_last_ns = view.rtt_wan_last_ns;
 	uint32_t now_ms = (uint32_t)(now_ns / 1000000);
-	r->age_ns = (uint64_t)(now_ms - f->created_ms) * 1000000;
-	/* A packet may have come since `now`. */
+	/* The flow, or its last packet, may have come since `now`. */
+	uint32_t age_ms = now_ms - f->created_ms;
+	r->age_ns = age_ms > UINT32_MAX - 60000 ? 0 : (uint64_t)age_ms * 1000000;
 	int32_t idle_ms = (int32_t)(now_ms - f->last_seen_ms);
 	r->idle_ns = idle_ms > 0 ? (uint64_t)idle_ms * 1000000 : 0;
 	r->compressing = plan->compress == COMPRESS_ON && f->peer > 0 &&

@@ -23,7 +23,7 @@
 #define FLOW_CLOSING 0x10  /* TCP FIN or RST seen: ages fast */
 #define FLOW_OTHER 0x20    /* record 0 of the table: everything that has no flow of its own */
 
-#define FLOW_L2_MAX 22 /* Ethernet with two VLAN tags */
+#define FLOW_L2_MAX 18 /* Ethernet with a VLAN tag */
 
 struct flow {
 	/* Line 0: looked at for every packet. */
@@ -48,10 +48,11 @@ struct flow {
 
 	/* Line 4: rarely touched. */
 	struct flow_codec codec;    /* of the direction towards the WAN */
-	uint64_t wire_bytes[WAYS];  /* bytes that really crossed the WAN */
+	uint64_t saved_bytes[WAYS]; /* by which link frames were shorter than what they carried */
 	uint32_t created_ms;
 	uint32_t proven_session;    /* session in which a packet from the WAN was seen: the peer knows
 				     * the flow's link-layer header then */
+	uint32_t proven_ms;         /* when the last one was, as last_seen_ms */
 	uint8_t peer;               /* 1 + index of the peer that the WAN endpoint is behind, 0: none */
 	uint8_t lan_l2_len;         /* 0: no frame from the LAN remembered */
 	uint8_t lan_l2[FLOW_L2_MAX]; /* link-layer header of its last frame from the LAN */

@@ -201,7 +201,7 @@ static void start_flow(struct flow *f, const struct pkt *p, uint32_t now_ms)
 	memset(f->bytes, 0, sizeof(f->bytes));
 	memset(&f->measure, 0, sizeof(f->measure));
 	memset(&f->codec, 0, sizeof(f->codec));
-	memset(f->wire_bytes, 0, sizeof(f->wire_bytes));
+	memset(f->saved_bytes, 0, sizeof(f->saved_bytes));
 	f->last_seen_ms = now_ms;
 	f->created_ms = now_ms;
 }

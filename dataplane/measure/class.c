@@ -13,8 +13,10 @@ static void each_histogram(
 	fn(&into->rtt_lan, &from->rtt_lan);
 	fn(&into->rtt_wan, &from->rtt_wan);
 	fn(&into->connect, &from->connect);
-	fn(&into->box, &from->box);
-	fn(&into->queue, &from->queue);
+	for (unsigned way = 0; way < 2; way++) {
+		fn(&into->box[way], &from->box[way]);
+		fn(&into->queue[way], &from->queue[way]);
+	}
 }
 
 /* into += sign * from, for all counters; sums modulo 2^64. */

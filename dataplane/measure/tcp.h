@@ -30,8 +30,9 @@ enum measure_from { FROM_LAN = 0, FROM_WAN = 1 };
 struct measure_class {
 	struct histogram rtt_lan, rtt_wan; /* round-trip times of the halves */
 	struct histogram connect;	   /* first SYN to the ACK that completes the handshake */
-	struct histogram box;		   /* time in the box; recorded by the worker */
-	struct histogram queue;		   /* time in its queues; recorded by the worker */
+	/* By way (enum way), recorded by the worker. */
+	struct histogram box[2];   /* time in the box */
+	struct histogram queue[2]; /* time in its queues */
 	uint64_t tcp_packets[2];
 	uint64_t data_packets[2];	  /* those that take sequence numbers: data, SYN, FIN */
 	uint64_t retransmits_before[2];	  /* the original never got to the box */
