@@ -79,7 +79,7 @@ is_process() {
 
 # A zombie is not alive: it only waits for its parent to look.
 is_alive() {
-	grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
+	grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null
 }
 
 is_gone() {

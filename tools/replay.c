@@ -65,29 +65,51 @@ static uint64_t hash_bytes(uint64_t h, const uint8_t *p, uint32_t len)
 	return h;
 }
 
+static uint32_t be16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
 /*
  * What must stay in order: frames between the same two MAC addresses that, if they carry IP right
- * behind Ethernet, also have the same addresses, protocol and ports (fragments: none). Written
- * without Sluice's own parser, which is under test.
+ * behind Ethernet or VLAN tags, also have the same addresses, protocol and ports (fragments: none).
+ * A packet whose lengths contradict each other belongs to no flow, and only equal ones keep their
+ * order. Written without Sluice's own parser, which is under test.
  */
 static uint64_t flow_of(const uint8_t *p, uint32_t len)
 {
 	uint64_t h = hash_bytes(14695981039346656037u, p, len < 14 ? len : 14);
+	uint32_t at, end;
+	uint8_t proto;
+	bool fragment = false;
 
-	if (len >= 34 && p[12] == 8 && p[13] == 0 && p[14] >> 4 == 4) {
-		uint32_t at = 14 + (p[14] & 15) * 4u;
-		bool fragment = (p[20] & 0x3f) != 0 || p[21] != 0;
+	while (len >= 18 && (be16(p + 12) == 0x8100 || be16(p + 12) == 0x88a8)) {
+		h = hash_bytes(h, p + 14, 4);
+		p += 4;
+		len -= 4;
+	}
+	if (len >= 34 && be16(p + 12) == 0x0800 && p[14] >> 4 == 4) {
+		at = 14 + (p[14] & 15) * 4u;
+		end = 14 + be16(p + 16);
+		proto = p[23];
+		fragment = (be16(p + 20) & 0x3fff) != 0;
 		h = hash_bytes(h, p + 23, 1);
 		h = hash_bytes(h, p + 26, 8);
-		if (!fragment && (p[23] == 6 || p[23] == 17) && len >= at + 4)
-			h = hash_bytes(h, p + at, 4);
-	} else if (len >= 54 && p[12] == 0x86 && p[13] == 0xdd) {
+	} else if (len >= 54 && be16(p + 12) == 0x86dd) {
+		at = 54;
+		end = at + be16(p + 18);
+		proto = p[20];
 		h = hash_bytes(h, p + 20, 1);
 		h = hash_bytes(h, p + 22, 32);
-		if ((p[20] == 6 || p[20] == 17) && len >= 58)
-			h = hash_bytes(h, p + 54, 4);
+	} else {
+		return h;
 	}
-	return h;
+	uint32_t header = proto == IPPROTO_TCP ? 20 : proto == IPPROTO_UDP ? 8 : 0;
+	if (at < 34 || end > len || (!fragment && at + header > end) ||
+		(!fragment && proto == IPPROTO_UDP && at + be16(p + at + 4) > end) ||
+		(!fragment && proto == IPPROTO_TCP && at + (p[at + 12] >> 4) * 4u > end))
+		return hash_bytes(h, p, len);
+	return fragment || header == 0 ? h : hash_bytes(h, p + at, 4);
 }
 
 static void add(struct frames *f, const uint8_t *bytes, uint32_t len)

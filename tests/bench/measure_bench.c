@@ -172,7 +172,7 @@ static double record_cycles(void)
 		values[i] = (uint32_t)(next_random() >> 40); /* to 16 ms */
 	uint64_t from = rte_rdtsc_precise();
 	for (unsigned i = 0; i < N; i++)
-		histogram_record(&classes[0].box, values[i]);
+		histogram_record(&classes[0].box[0], values[i]);
 	double cycles = (double)(rte_rdtsc_precise() - from) / N;
 	free(values);
 	return cycles;

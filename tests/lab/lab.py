@@ -121,8 +121,7 @@ class Lab:
     site ("a" or "b") and the text that returns the text to use.
     """
 
-    # The one whose turn it is; runs of this script one after another never share names.
-    _next = 0
+    _next = 0  # labs that this process has had: each gets a name of its own
 
     def __init__(self, *options, config=None):
         self.name = f"t{os.getpid() % 1000000}{chr(ord('a') + Lab._next % 26)}"
@@ -132,7 +131,8 @@ class Lab:
         self.options = [str(word) for word in options]
         self.config = config
         self.tmp = None
-        self.extra_namespaces = []
+        self.extra_namespaces = []  # removed with the lab, as are these folders
+        self.extra_folders = []
         self._processes = []
 
     def __enter__(self):
@@ -163,7 +163,8 @@ class Lab:
         done = self.tool("down")
         if done.returncode != 0:
             report("FAIL", "lab down", done.stderr.strip())
-        shutil.rmtree(self.tmp, ignore_errors=True)
+        for path in [self.tmp, *self.extra_folders]:
+            shutil.rmtree(path, ignore_errors=True)
         for number, handler in kept.items():
             signal.signal(number, handler)
 
