@@ -22,7 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parents[1]
 SUMMARY = re.compile(rb"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 SANITIZERS = {
     # The EAL keeps what it has allocated until the process ends: no leak check for whole daemons.
-    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:disable_coredump=1",
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:disable_coredump=1:quarantine_size_mb=8",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
 }
 
