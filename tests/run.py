@@ -42,10 +42,12 @@ def meson_tests(folder, label, env=None):
             for t in json.loads(out.stdout)]
 
 
-def lab_tests(build, label, names=None, env=None):
-    return [Test(f"{label}lab/{path.stem}", [path], 600, {"BUILD": str(build), **(env or {})})
-            for path in sorted((TOP / "tests/lab").glob("*_test.py"))
-            if names is None or path.stem in names]
+def lab_tests(build, label, env=None):
+    """The two-site lab, and the demo on top of it."""
+    env = {"BUILD": str(build), **(env or {})}
+    return [Test(f"{label}lab/{path.stem}", [path], 600, env)
+            for path in sorted((TOP / "tests/lab").glob("*_test.py"))] + [
+                Test(f"{label}demo", [sys.executable, TOP / "tools/demo.py"], 600, env)]
 
 
 def fuzz_tests(build, seconds, scratch):
@@ -120,8 +122,7 @@ def main():
             tests += fuzz_tests(fuzz, args.fuzz_seconds, pathlib.Path(scratch))
         tests += lab_tests(plain, "")
         if asan.is_dir() and not args.quick:
-            tests += lab_tests(asan, "asan/", {"transparency_test", "survival_test"}, SANITIZERS)
-        tests.append(Test("demo", [TOP / "tools/demo"], 600, {"BUILD": str(plain)}))
+            tests += lab_tests(asan, "asan/", SANITIZERS)
         tests = [t for t in tests if not args.names or any(n in t.name for n in args.names)]
         if args.list:
             print("\n".join(t.name for t in tests))
