@@ -44,10 +44,11 @@ def meson_tests(folder, label, env=None):
 
 def lab_tests(build, label, env=None):
     """The two-site lab, and the demo on top of it."""
+    demo = [sys.executable, TOP / "tools/demo.py"] if env else [TOP / "tools/demo"]
     env = {"BUILD": str(build), **(env or {})}
     return [Test(f"{label}lab/{path.stem}", [path], 600, env)
             for path in sorted((TOP / "tests/lab").glob("*_test.py"))] + [
-                Test(f"{label}demo", [sys.executable, TOP / "tools/demo.py"], 600, env)]
+                Test(f"{label}demo", demo, 600, env)]
 
 
 def fuzz_tests(build, seconds, scratch):
