@@ -101,6 +101,29 @@ bool packet_set_ecn_ce(struct rte_mbuf *m)
 	return true;
 }
 
+bool packet_set_dscp(struct rte_mbuf *m, uint8_t dscp)
+{
+	struct pkt *p = pkt_of(m);
+	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *) + p->l3_off;
+
+	if (!(p->flags & PKT_IP))
+		return false;
+	if (p->flags & PKT_IPV6) {
+		/* The traffic class lies across the first two bytes, 4 bits in each. */
+		ip[0] = (uint8_t)((ip[0] & 0xf0) | (dscp >> 2 & 0xf));
+		ip[1] = (uint8_t)((ip[1] & 0x3f) | dscp << 6);
+	} else {
+		uint16_t before = load16(ip);
+
+		ip[1] = (uint8_t)((ip[1] & ECN_CE) | dscp << 2);
+		store16(ip + IPV4_CHECKSUM_OFF,
+			packet_checksum_adjust16(
+				load16(ip + IPV4_CHECKSUM_OFF), before, load16(ip)));
+	}
+	p->dscp = dscp & 0x3f;
+	return true;
+}
+
 static unsigned ipv4_header_len(const uint8_t *ip)
 {
 	return (ip[0] & 0xf) * 4;

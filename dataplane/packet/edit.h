@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Changing parsed packets in place: checksums, ECN marks, the TCP maximum segment size. Works on
- * what parse.h found; used by shape/ (ECN), link/ and the control thread's answers.
+ * Changing parsed packets in place: checksums, ECN marks, DSCPs, the TCP maximum segment size.
+ * Works on what parse.h found; used by shape/ (ECN, DSCP), link/ and the control thread's answers.
  */
 #ifndef SLUICE_PACKET_EDIT_H
 #define SLUICE_PACKET_EDIT_H
@@ -53,6 +53,13 @@ bool packet_clamp_mss(struct rte_mbuf *m, uint16_t mss);
  * nothing done, if the packet's endpoints do not speak ECN or it is no IP packet.
  */
 bool packet_set_ecn_ce(struct rte_mbuf *m);
+
+/*
+ * Write another DSCP (0..63, RFC 2474) into the IPv4 type of service, with the header checksum, or
+ * the IPv6 traffic class, and into pkt.dscp. The ECN bits stay. False, and nothing done, for what
+ * is no IP packet.
+ */
+bool packet_set_dscp(struct rte_mbuf *m, uint8_t dscp);
 
 /* Is the IPv4 header checksum right? Always true for IPv6; false for what is not IP. */
 bool packet_ip_checksum_ok(const struct rte_mbuf *m);

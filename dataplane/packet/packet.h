@@ -48,7 +48,8 @@ static_assert(sizeof(struct flow_key) == 40, "flow keys are compared as 40 bytes
 #define PKT_STEERED 0x0800  /* came through a steering ring: this worker owns its flow */
 #define PKT_NO_L2 0x1000    /* decoded on a routed link: its link-layer header is still to be written */
 #define PKT_RETRANSMIT 0x2000 /* TCP: repeats data that this worker has passed on; set by measure */
-#define PKT_BORROWED 0x4000 /* charged to ceil and link only, not to the assured rate; set by shape */
+
+#define PKT_LENDER_LINK 15u
 
 struct pkt {
 	/* Cache line 0: identity */
@@ -76,9 +77,12 @@ struct pkt {
 	uint16_t tcp_window;  /* as sent, unscaled */
 	uint32_t tcp_seq, tcp_ack;
 	uint32_t tcp_tsval, tcp_tsecr;
-	uint32_t wire_bytes;  /* bytes it takes or took on the WAN (no FCS, no overhead): the frame's
+	uint16_t wire_bytes;  /* bytes it takes or took on the WAN (no FCS, no overhead): the frame's
 			       * length, or the link frame's if it came or goes in one */
-	uint32_t charged_bytes; /* what the buckets were charged, overhead included */
+	uint16_t charged_bytes; /* what the buckets were charged, overhead included */
+	uint32_t class_id : 28; /* the class that was charged; set by shape/ */
+	uint32_t lender : 4;    /* levels above the class, from where on assured rates were charged;
+				 * PKT_LENDER_LINK: from none. Set by shape/ */
 	uint64_t queued_ns;     /* when shape/ put it into a queue (CoDel, queue delay) */
 	struct rte_mbuf *next;  /* next in a queue of shape/ */
 };

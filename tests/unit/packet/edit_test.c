@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Checksums, MSS clamping and ECN marks, held against DPDK's own checksum functions over the whole
- * packet.
+ * Checksums, MSS clamping, ECN marks and DSCPs, held against DPDK's own checksum functions over the
+ * whole packet.
  */
 #define ALLOW_EXPERIMENTAL_API /* rte_ipv4_udptcp_cksum_verify() and its sister */
 #include <rte_ip.h>
@@ -290,5 +290,60 @@ static void test_ecn(void)
 	}
 }
 
+/* Every DSCP over every other one and every ECN field; the checksum is computed anew to compare. */
+static void test_dscp(void)
+{
+	static const struct parse_context context;
+	struct frame f;
+
+	for (int version = 4; version <= 6; version += 2) {
+		for (unsigned i = 0; i < 64 * 64 * 4; i++) {
+			unsigned before = i & 63, after = i >> 6 & 63, ecn = i >> 12;
+			unsigned tos = before << 2 | ecn;
+			uint8_t flow_label;
+
+			put_ip(&f, version, 17);
+			put_udp(&f, 1, 2, 10);
+			if (version == 4) {
+				f.bytes[15] = (uint8_t)tos;
+			} else {
+				f.bytes[14] = (uint8_t)(0x60 | tos >> 4);
+				f.bytes[15] = (uint8_t)(tos << 4 | (before & 0xf));
+			}
+			flow_label = f.bytes[15] & 0xf;
+
+			struct rte_mbuf *m = parsed(&f);
+			uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, 14);
+			uint16_t checksum, whole;
+
+			packet_l4_checksum_set(m);
+			CU_ASSERT(packet_set_dscp(m, (uint8_t)after));
+			CU_ASSERT_EQUAL(pkt_of(m)->dscp, after);
+			packet_parse_bulk(&m, 1, &context, 0);
+			CU_ASSERT_EQUAL(pkt_of(m)->dscp, after);
+			CU_ASSERT_EQUAL(pkt_of(m)->ecn, ecn);
+			CU_ASSERT_EQUAL(ip[0] >> 4, version);
+			if (version == 6)
+				CU_ASSERT_EQUAL(ip[1] & 0xf, flow_label);
+			CU_ASSERT(dpdk_agrees(m));
+			memcpy(&checksum, ip + 10, 2);
+			packet_ip_checksum_set(m);
+			memcpy(&whole, ip + 10, 2);
+			CU_ASSERT_EQUAL(checksum, whole);
+			rte_pktmbuf_free(m);
+		}
+	}
+
+	put_ethernet(&f, 0x0806);
+	for (unsigned i = 0; i < 46; i++)
+		put8(&f, 0);
+
+	struct rte_mbuf *m = parsed(&f);
+	CU_ASSERT_FALSE(packet_set_dscp(m, 46));
+	CU_ASSERT_EQUAL(memcmp(rte_pktmbuf_mtod(m, void *), f.bytes, f.len), 0);
+	rte_pktmbuf_free(m);
+}
+
 UNIT_TESTS("packet edit", {"incremental checksums (RFC 1624)", test_adjust},
-	{"whole checksums", test_checksums}, {"MSS clamping", test_mss}, {"ECN marks", test_ecn})
+	{"whole checksums", test_checksums}, {"MSS clamping", test_mss}, {"ECN marks", test_ecn},
+	{"DSCP", test_dscp})
