@@ -45,16 +45,28 @@ static inline uint64_t bucket_inverse(uint64_t rate_bps)
 	return (uint64_t)((((unsigned __int128)8000000000u << 32) + rate_bps / 2) / rate_bps);
 }
 
+/* The rate back from its reciprocal, to within rounding; 0 for 0. */
+static inline uint64_t bucket_rate_bps(uint64_t inv_q32)
+{
+	if (inv_q32 == 0)
+		return 0;
+	return (uint64_t)((((unsigned __int128)8000000000u << 32) + inv_q32 / 2) / inv_q32);
+}
+
 static inline uint64_t bucket_burst_ns(uint64_t burst_ns)
 {
 	return bucket_q16(burst_ns < BUCKET_BURST_MIN_NS ? BUCKET_BURST_MIN_NS : burst_ns);
 }
 
-/* Rate in bit/s and burst in bytes (0: two frames). Not for the packet path: it divides. */
-static inline struct bucket_rate bucket_rate_of(uint64_t rate_bps, uint32_t burst_bytes)
+/* Rate in bit/s and burst in bytes, or if that is 0 as time (both 0: two frames). Not for the
+ * packet path: it divides. */
+static inline struct bucket_rate bucket_rate_of(
+	uint64_t rate_bps, uint32_t burst_bytes, uint32_t burst_ns)
 {
 	struct bucket_rate r = {.inv_q32 = bucket_inverse(rate_bps)};
 	uint64_t burst = bucket_cost(r.inv_q32, burst_bytes ? burst_bytes : 2 * BUCKET_FRAME_BYTES);
+	if (burst_bytes == 0 && burst_ns != 0)
+		burst = bucket_q16(burst_ns);
 	uint64_t least = bucket_q16(BUCKET_BURST_MIN_NS);
 	r.burst_q16 = burst < least ? least : burst;
 	return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pool of flow queues (queue.h): allocated once, handed out and taken back through a free list,
+ * The pool of queues (queue.h): allocated once, handed out and taken back through a free list,
  * the last one returned first, because it is the one still in the cache.
  */
 #include "dataplane/shape/queue.h"

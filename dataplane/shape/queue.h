@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The flow queues of one shaper: a pool of them, each a FIFO of packets linked through
- * pkt.next, and lists of queues linked by index. Index 0 means none. shaper.c schedules them.
+ * The queues of one shaper: a pool of them. A queue is a flow's, a FIFO of packets linked through
+ * pkt.next, or a host's, which has queues of flows in it. Lists of queues are linked by index, 0
+ * means none. flows.c serves them.
  */
 #ifndef SLUICE_SHAPE_QUEUE_H
 #define SLUICE_SHAPE_QUEUE_H
@@ -11,36 +12,62 @@
 
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/codel.h"
+#include "dataplane/shape/dualpi2.h"
+#include "dataplane/shape/pie.h"
 
 struct flow;
 
 /* Where a queue stands. */
 enum queue_state {
 	QUEUE_FREE,
-	QUEUE_NEW, /* in its class's list of new flows (RFC 8290) */
-	QUEUE_OLD, /* in its class's list of old flows; may be empty until its turn comes */
-	QUEUE_WAIT /* in the wheel: the flow's own bucket does not allow it yet */
+	QUEUE_NEW, /* in its owner's list of new flows (RFC 8290) */
+	QUEUE_OLD, /* in its owner's list of old flows; may be empty until its turn comes */
+	QUEUE_WAIT /* in the wheel and its class's list of waiting ones: its own bucket is spent */
 };
-
-struct queue {
-	struct flow *flow;
-	struct rte_mbuf *head, *tail;
-	uint32_t packets, bytes; /* bytes as charged */
-	uint32_t class_id;
-	int32_t deficit; /* bytes it may still send in this round */
-	uint32_t next, prev;
-	uint32_t state;	   /* enum queue_state */
-	uint32_t round_at; /* the class's `served` when the flow got its last quantum */
-	uint32_t reserved;
-
-	struct codel codel; /* line 1 */
-} __attribute__((aligned(64)));
-static_assert(sizeof(struct queue) == 128, "two lines, CoDel on the second");
 
 /* A list of queues in order; head and tail are indexes. */
 struct queue_list {
 	uint32_t head, tail;
 };
+
+/* Classic and L4S flows (RFC 9331) have lists of their own. */
+enum queue_kind { QUEUE_CLASSIC, QUEUE_L4S, QUEUE_KINDS };
+
+/* The queues that a class, or a host, has to serve. */
+struct queue_lists {
+	struct {
+		struct queue_list fresh, old;
+	} kind[QUEUE_KINDS];
+	uint32_t listed; /* queues in all of them */
+	uint32_t served; /* bytes sent from them, modulo 2^32 */
+	struct dualq_turn turn;
+};
+
+struct queue {
+	struct flow *flow; /* NULL: a host's */
+	struct rte_mbuf *head, *tail;
+	uint32_t packets, bytes; /* bytes as charged */
+	uint32_t class_id;
+	uint32_t host;	 /* the host's queue that it is in; 0: in its class itself */
+	int32_t deficit; /* bytes it may still send in this round */
+	uint32_t next, prev;
+	uint32_t round_at; /* its owner's `served` when it got its last quantum */
+	uint8_t state;	   /* enum queue_state */
+	uint8_t kind;	   /* enum queue_kind */
+	uint8_t reserved[2];
+
+	/* Line 1 */
+	union {
+		struct codel codel;
+		struct pie pie;
+		struct {
+			struct queue_lists flows;
+			uint32_t bucket, generation; /* hosts.h */
+			uint32_t credit;	     /* bytes already charged to the bucket */
+		} host_part;
+	};
+} __attribute__((aligned(64)));
+static_assert(sizeof(struct queue) == 128, "two lines, the second for AQM");
 
 struct queue_pool {
 	struct queue *queues; /* [1..count] */

@@ -1,140 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The shaper's packet path: enqueue (straight through where every bucket allows it), dequeue,
- * settle, and the memory it all lives in. schedule.c decides who is next, configure.c takes new
- * rates, lease.c shares rates between workers.
+ * The shaper's packet path: enqueue (police, straight through where every bucket allows it, else
+ * into the flow's queue), dequeue, settle. tree.c and flows.c decide who is next, aqm.c what is
+ * dropped or marked, configure.c takes new rates, memory.c holds what it all lives in.
  */
 #include "dataplane/shape/shaper_private.h"
 
-#include <errno.h>
-#include <stdio.h>
-
-#include <rte_errno.h>
-#include <rte_malloc.h>
-
 #include "controlplane/channel/counters.h"
+#include "dataplane/packet/edit.h"
 
 #define REFRESH_SHIFT 20 /* one class about every millisecond: see bucket.h on old TATs */
 #define TEND_CLASSES 2u	 /* classes looked at in a call for leases to give back */
-
-struct shaper_shared *shaper_shared_create(uint32_t classes_max, unsigned workers, int socket)
-{
-	struct shaper_shared *shared;
-
-	if (classes_max == 0 || workers == 0 || workers > SHAPER_WORKERS_MAX)
-		return NULL;
-	shared = rte_zmalloc_socket("shaper_shared",
-		sizeof(*shared) + (size_t)classes_max * sizeof(shared->classes[0]), 64, socket);
-	if (shared == NULL)
-		return NULL;
-	shared->classes_max = classes_max;
-	shared->workers = workers;
-	lease_shared_init(&shared->link, workers);
-	for (uint32_t i = 0; i < classes_max; i++) {
-		lease_shared_init(&shared->classes[i].rate, workers);
-		lease_shared_init(&shared->classes[i].ceil, workers);
-	}
-	return shared;
-}
-
-void shaper_shared_destroy(struct shaper_shared *shared)
-{
-	rte_free(shared);
-}
-
-static void *shaper_zalloc(
-	struct shaper *s, const char *name, const char *part, size_t bytes, int socket)
-{
-	char label[64];
-
-	snprintf(label, sizeof(label), "%s_%s", name, part);
-	s->memory_bytes += bytes;
-	return rte_zmalloc_socket(label, bytes, 64, socket);
-}
-
-struct shaper *shaper_create(const struct shaper_params *params, struct shaper_shared *shared)
-{
-	struct shaper *s;
-
-	if (params->classes_max == 0 || params->classes_max > shared->classes_max ||
-		params->queues == 0 || params->queues > 1u << 30 ||
-		params->worker >= shared->workers || params->reasons == NULL) {
-		rte_errno = EINVAL;
-		return NULL;
-	}
-	s = rte_zmalloc_socket(params->name, sizeof(*s), 64, params->socket);
-	if (s == NULL) {
-		rte_errno = ENOMEM;
-		return NULL;
-	}
-	uint32_t entries = params->queues + params->classes_max;
-	s->memory_bytes = sizeof(*s) + ((uint64_t)params->queues + 1) * sizeof(struct queue);
-	s->classes = shaper_zalloc(s, params->name, "classes",
-		params->classes_max * sizeof(*s->classes), params->socket);
-	s->stats = shaper_zalloc(
-		s, params->name, "stats", params->classes_max * sizeof(*s->stats), params->socket);
-	s->nodes = shaper_zalloc(s, params->name, "wheel",
-		((size_t)entries + 1) * sizeof(*s->nodes), params->socket);
-	if (queue_pool_create(&s->pool, params->name, params->queues, params->socket) != 0 ||
-		s->classes == NULL || s->stats == NULL || s->nodes == NULL) {
-		shaper_destroy(s);
-		rte_errno = ENOMEM;
-		return NULL;
-	}
-	wheel_init(&s->wheel, s->nodes, entries, 0);
-	s->classes_max = params->classes_max;
-	s->class_count = 1;
-	s->way = params->way;
-	s->worker = params->worker;
-	s->reasons = params->reasons;
-	s->own_room.most = UINT32_MAX;
-	s->room = params->room != NULL ? params->room : &s->own_room;
-	s->shared = shared;
-	s->link.shared = &shared->link;
-	for (uint32_t i = 0; i < s->classes_max; i++) {
-		struct shape_class *c = &s->classes[i];
-		c->stats = &s->stats[i];
-		c->rate.shared = &shared->classes[i].rate;
-		c->ceil.shared = &shared->classes[i].ceil;
-		c->want = BUCKET_FRAME_BYTES;
-		c->quantum = SHAPE_FLOW_QUANTUM;
-		c->queue_limit_bytes = SHAPER_QUEUE_LIMIT_BYTES;
-	}
-	s->classes[0].in_use = true;
-	return s;
-}
-
-void shaper_destroy(struct shaper *s)
-{
-	if (s == NULL)
-		return;
-	queue_pool_destroy(&s->pool);
-	rte_free(s->nodes);
-	rte_free(s->stats);
-	rte_free(s->classes);
-	rte_free(s);
-}
-
-uint64_t shaper_memory_needed(uint32_t classes_max, uint32_t queues)
-{
-	return sizeof(struct shaper) + ((uint64_t)queues + 1) * sizeof(struct queue) +
-	       classes_max * (sizeof(struct shape_class) + sizeof(struct shaper_class_stats)) +
-	       ((uint64_t)queues + classes_max + 1) * sizeof(struct wheel_node);
-}
-
-uint64_t shaper_memory_bytes(const struct shaper *s)
-{
-	return s->memory_bytes;
-}
-
-const struct shaper_class_stats *shaper_class_stats(const struct shaper *s, uint32_t class_id)
-{
-	return class_id < s->classes_max ? &s->stats[class_id] : NULL;
-}
+#define WAKE_BURST 32u
+#define WAKE_MAX 1024u /* queues and classes brought back in one call */
 
 static inline uint32_t charged_bytes(const struct shaper *s, uint32_t wire_bytes)
 {
-	return (wire_bytes < SHAPER_FRAME_MIN ? SHAPER_FRAME_MIN : wire_bytes) + s->overhead_bytes;
+	uint32_t frame = wire_bytes < s->frame_min_bytes ? s->frame_min_bytes : wire_bytes;
+	int32_t bytes = (int32_t)frame + s->overhead_bytes;
+
+	return bytes > 0 ? (uint32_t)bytes : 1;
 }
 
 /* Remember that the class may hold leases, see tend(). */
@@ -153,55 +38,99 @@ static inline void note_held(struct shaper *s, struct shape_class *c)
 	s->held_tail = i;
 }
 
+/* The class and all groups above it, from where on they lend. */
+static void charge_tree(struct shaper *s, struct shape_class *c, uint32_t bytes, uint32_t lender)
+{
+	for (uint32_t level = 0; c != link_of(s); c = parent_of(s, c), level++) {
+		c->want = bytes;
+		note_held(s, c);
+		if (c->limits & LIMIT_CEIL)
+			lease_spend(&c->ceil, bytes);
+		if (c->limits & LIMIT_RATE && level >= lender)
+			lease_spend(&c->rate, bytes);
+	}
+}
+
 /* The packet leaves now. */
-static inline void charge(struct shaper *s, struct shape_class *c, struct flow_shape *fs,
-	struct pkt *p, bool assured, uint64_t now_ns)
+static inline void charge(
+	struct shaper *s, struct shape_class *c, struct pkt *p, uint32_t lender, uint64_t now_ns)
 {
 	uint32_t bytes = p->charged_bytes;
 
+	p->class_id = class_id_of(s, c);
+	p->lender = lender;
 	c->stats->packets++;
 	c->stats->bytes += bytes;
 	if (c->limits == 0)
 		return;
 	c->want = bytes;
 	if (c->limits & LIMIT_FLOW) {
-		fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
-		fs->stamp = (uint32_t)(now_ns >> 32);
+		struct flow_shape *fs = &p->flow->shape[s->way];
+		if (c->per == PER_FLOW) {
+			fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
+			fs->stamp = (uint32_t)(now_ns >> 32);
+		} else {
+			flow_host_charge(s, c, p->flow, bytes, now_ns);
+		}
 	}
 	if (c->limits & LIMIT_LINK)
 		lease_spend(&s->link, bytes);
-	if (!(c->limits & (LIMIT_CEIL | LIMIT_RATE)))
-		return;
-	note_held(s, c);
-	if (c->limits & LIMIT_CEIL)
-		lease_spend(&c->ceil, bytes);
-	p->flags &= (uint16_t)~PKT_BORROWED;
-	if (assured) {
-		lease_spend(&c->rate, bytes);
-	} else {
-		p->flags |= PKT_BORROWED;
+	if (lender != 0)
 		c->stats->borrowed_bytes += bytes;
-	}
+	if (c->limits & (LIMIT_CEIL | LIMIT_RATE | LIMIT_GROUP))
+		charge_tree(s, c, bytes, lender);
 }
 
-/* Let a packet of a flow and class without backlog through, if every bucket allows it. */
-static inline bool pass_directly(struct shaper *s, struct shape_class *c, struct flow_shape *fs,
-	struct pkt *p, uint64_t now_ns)
+/* May a packet pass the groups above its class without waiting? The nearest that is within its
+ * assured rate becomes the lender. */
+static bool groups_ready(
+	struct shaper *s, struct shape_class *c, uint32_t bytes, uint64_t now_ns, uint32_t *lender)
 {
-	uint32_t bytes = p->charged_bytes;
-	bool assured = false;
+	uint32_t level = 1;
 
-	if (c->limits != 0) {
-		if (c->limits & LIMIT_FLOW && !flow_ready(fs, &c->flow_rate, now_ns))
+	for (c = parent_of(s, c); c != link_of(s); c = parent_of(s, c), level++) {
+		/* Others wait there already. */
+		if (c->ring_mask[RING_BORROW] != 0)
 			return false;
 		if (c->limits & LIMIT_CEIL && !lease_ready(&c->ceil, bytes, now_ns))
 			return false;
-		if (c->limits & LIMIT_RATE)
-			assured = lease_ready(&c->rate, bytes, now_ns);
-		if (c->limits & LIMIT_LINK && !link_ready(s, assured, c->priority, bytes, now_ns))
+		if (*lender == PKT_LENDER_LINK && c->limits & LIMIT_RATE &&
+			lease_ready(&c->rate, bytes, now_ns))
+			*lender = level;
+	}
+	return true;
+}
+
+/* The bucket of the flow or its host. */
+static bool own_ready(
+	struct shaper *s, const struct shape_class *c, struct flow *f, uint64_t now_ns)
+{
+	if (c->per == PER_FLOW)
+		return flow_ready(&f->shape[s->way], &c->flow_rate, now_ns);
+	return !host_has_queue(s, c, f, now_ns) &&
+	       host_ready(flow_host(s, c, f, now_ns), &c->flow_rate, now_ns);
+}
+
+/* Let a packet of a flow and class without backlog through, if every bucket allows it. */
+static inline bool pass_directly(
+	struct shaper *s, struct shape_class *c, struct pkt *p, uint64_t now_ns)
+{
+	uint32_t bytes = p->charged_bytes, lender = PKT_LENDER_LINK;
+
+	if (c->limits != 0) {
+		if (c->limits & LIMIT_FLOW && !own_ready(s, c, p->flow, now_ns))
+			return false;
+		if (c->limits & LIMIT_CEIL && !lease_ready(&c->ceil, bytes, now_ns))
+			return false;
+		if (c->limits & LIMIT_RATE && lease_ready(&c->rate, bytes, now_ns))
+			lender = 0;
+		if (c->limits & LIMIT_GROUP && !groups_ready(s, c, bytes, now_ns, &lender))
+			return false;
+		if (c->limits & LIMIT_LINK &&
+			!link_ready(s, lender != PKT_LENDER_LINK, c->priority, bytes, now_ns))
 			return false;
 	}
-	charge(s, c, fs, p, assured, now_ns);
+	charge(s, c, p, lender, now_ns);
 	return true;
 }
 
@@ -210,6 +139,26 @@ static void drop(struct shaper *s, struct rte_mbuf *m, uint64_t *counter, enum r
 	(*counter)++;
 	s->reasons[reason]++;
 	rte_pktmbuf_free(m);
+}
+
+/* What the class's policer says of a packet; false: it was dropped. */
+static bool admit_police(
+	struct shaper *s, struct shape_class *c, struct rte_mbuf *m, struct pkt *p, uint64_t now_ns)
+{
+	enum colour colour = policer_colour(
+		&c->police, p->charged_bytes, policer_colour_of_dscp(p->dscp), now_ns);
+	uint8_t action = c->police_action[colour];
+
+	c->stats->colour[colour]++;
+	if (policer_holds(&c->police))
+		note_held(s, c);
+	if (action == POLICE_DROP) {
+		drop(s, m, &c->stats->dropped_police, DROP_POLICED);
+		return false;
+	}
+	if (action != POLICE_PASS && p->dscp != action && packet_set_dscp(m, action))
+		c->stats->remarked++;
+	return true;
 }
 
 /* May one more packet wait? Behind `queued` of its flow. */
@@ -221,57 +170,78 @@ static bool has_room(const struct shaper *s, const struct shape_class *c, uint32
 	       c->stats->backlog_packets + queued < 4 * (uint64_t)(room->most - room->waiting);
 }
 
+/* A queue for a flow that has none; 0 without memory. It is in no list yet. */
+static uint32_t queue_open(struct shaper *s, struct shape_class *c, struct pkt *p, uint64_t now_ns)
+{
+	uint32_t i = queue_alloc(&s->pool), host = 0;
+
+	if (i != 0 && c->per != PER_FLOW && (host = host_queue_of(s, c, p->flow, now_ns)) == 0) {
+		queue_free(&s->pool, i);
+		return 0;
+	}
+	if (i == 0)
+		return 0;
+	struct queue *q = &s->pool.queues[i];
+	q->flow = p->flow;
+	q->class_id = class_id_of(s, c);
+	q->host = host;
+	q->kind = c->aqm == AQM_DUALPI2 && p->ecn & 1 ? QUEUE_L4S : QUEUE_CLASSIC;
+	q->deficit = SHAPE_FLOW_QUANTUM;
+	q->round_at = host != 0 ? s->pool.queues[host].host_part.flows.served : c->flows.served;
+	p->flow->shape[s->way].queue = i;
+	c->stats->backlog_flows++;
+	return i;
+}
+
 static void enqueue_one(
 	struct shaper *s, struct shape_class *c, struct rte_mbuf *m, struct pkt *p, uint64_t now_ns)
 {
-	struct flow_shape *fs = &p->flow->shape[s->way];
 	struct shaper_class_stats *stats = c->stats;
-	bool is_new = fs->queue == 0;
+	uint32_t i = p->flow->shape[s->way].queue;
+	bool is_new = i == 0;
 
-	if (!has_room(s, c, is_new ? 0 : s->pool.queues[fs->queue].packets)) {
+	if (!has_room(s, c, is_new ? 0 : s->pool.queues[i].packets) ||
+		(is_new && (i = queue_open(s, c, p, now_ns)) == 0)) {
 		drop(s, m, &stats->dropped_memory, DROP_QUEUE_NO_MEMORY);
 		return;
 	}
-	if (is_new) {
-		uint32_t i = queue_alloc(&s->pool);
-		if (i == 0) {
-			drop(s, m, &stats->dropped_memory, DROP_QUEUE_NO_MEMORY);
+	struct queue *q = &s->pool.queues[i];
+	if (q->class_id != class_id_of(s, c))
+		queue_move(s, i, c);
+	/* An empty queue takes any packet: a limit below the frame size must not stop a flow. */
+	if (q->packets > 0) {
+		if (q->bytes + p->charged_bytes > c->queue_limit_bytes) {
+			drop(s, m, &stats->dropped_tail, DROP_QUEUE_TAIL);
 			return;
 		}
-		fs->queue = i;
-		s->pool.queues[i].flow = p->flow;
-		s->pool.queues[i].class_id = class_id_of(s, c);
-		s->pool.queues[i].deficit = SHAPE_FLOW_QUANTUM;
-		s->pool.queues[i].round_at = c->served;
-		stats->backlog_flows++;
-	} else if (s->pool.queues[fs->queue].class_id != class_id_of(s, c)) {
-		queue_move(s, fs->queue, c);
+		if (c->queue_limit_ns != 0 &&
+			now_ns - pkt_of(q->head)->queued_ns > c->queue_limit_ns) {
+			drop(s, m, &stats->dropped_time, DROP_QUEUE_TIME);
+			return;
+		}
 	}
-	struct queue *q = &s->pool.queues[fs->queue];
-	/* An empty queue takes any packet: a limit below the frame size must not stop a flow. */
-	if (q->packets > 0 &&
-		(q->bytes + p->charged_bytes > c->queue_limit_bytes ||
-			(c->queue_limit_ns != 0 &&
-				now_ns - pkt_of(q->head)->queued_ns > c->queue_limit_ns))) {
-		drop(s, m, &stats->dropped_tail, DROP_QUEUE_TAIL);
+	if (c->aqm == AQM_PIE && !aqm_admit(s, c, q, m, now_ns))
 		return;
-	}
 	bool was_empty = q->packets == 0;
 	p->queued_ns = now_ns;
 	queue_push(q, m, p);
 	s->room->waiting++;
-	stats->backlog_packets++;
+	if (stats->backlog_packets++ == 0)
+		stats->backlog_since_ns = now_ns;
 	stats->backlog_bytes += p->charged_bytes;
 	if (is_new) {
-		queue_list_in(s, fs->queue, QUEUE_NEW);
+		queue_list_in(s, i, QUEUE_NEW);
 	} else if (was_empty) {
-		queue_refresh(s, fs->queue);
+		queue_refresh(s, i);
+		if (q->host != 0 && s->pool.queues[q->host].state == QUEUE_OLD)
+			queue_refresh(s, q->host);
 	}
 }
 
 unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 	struct rte_mbuf **out)
 {
+	const struct shape_class *link = link_of(s);
 	unsigned sent = 0;
 
 	s->now_ns = now_ns;
@@ -281,10 +251,12 @@ unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, ui
 		struct flow_shape *fs = &p->flow->shape[s->way];
 		struct shape_class *c = class_of(s, p->flow->class_id);
 
-		p->charged_bytes = charged_bytes(s, p->wire_bytes);
+		p->charged_bytes = (uint16_t)charged_bytes(s, p->wire_bytes);
+		if (unlikely(c->limits & LIMIT_POLICE) && !admit_police(s, c, m, p, now_ns))
+			continue;
 		/* Who waits for the scheduler goes first; who waits in the wheel does not count. */
-		if (likely((fs->queue | c->listed | s->ring_mask[RING_BORROW]) == 0) &&
-			pass_directly(s, c, fs, p, now_ns)) {
+		if (likely((fs->queue | c->flows.listed | link->ring_mask[RING_BORROW]) == 0) &&
+			pass_directly(s, c, p, now_ns)) {
 			p->queued_ns = 0;
 			out[sent++] = m;
 		} else {
@@ -294,65 +266,113 @@ unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, ui
 	return sent;
 }
 
+/* Bring back from the wheel what is due. */
+static void wake(struct shaper *s, uint64_t now_ns)
+{
+	uint32_t ids[WAKE_BURST];
+	unsigned n, total = 0;
+
+	do {
+		n = wheel_expire(&s->wheel, now_ns, ids, WAKE_BURST);
+		for (unsigned i = 0; i < n; i++)
+			if (ids[i] <= s->pool.count)
+				rte_prefetch0(&s->pool.queues[ids[i]]);
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t late_ns = now_ns - wheel_due_ns(&s->wheel, ids[i]);
+			if (late_ns > s->wheel_late_max_ns)
+				s->wheel_late_max_ns = late_ns;
+			if (ids[i] <= s->pool.count)
+				queue_wake(s, ids[i]);
+			else
+				class_wake(s, &s->classes[ids[i] - s->pool.count - 1]);
+		}
+		total += n;
+	} while (n == WAKE_BURST && total < WAKE_MAX);
+}
+
+/* Is nobody of the class or group waiting who could use its leases? */
+static inline bool is_idle(const struct shape_class *c)
+{
+	return c->flows.listed == 0 && c->ring_mask[RING_BORROW] == 0;
+}
+
 /*
  * Between packets: give leases back that nobody here has used for a while, stop standing in line
  * for a link that nobody here waits for, and keep TATs from growing old.
  */
 static void tend(struct shaper *s, uint64_t now_ns)
 {
-	if (s->link_polite && s->ring_mask[RING_BORROW] == 0) {
+	bool waiting = link_of(s)->ring_mask[RING_BORROW] != 0;
+
+	if (s->link_polite && !waiting) {
 		lease_stop_waiting(&s->link, s->worker);
 		s->link_polite = false;
 	}
-	if (lease_is_old(&s->link, now_ns) && s->ring_mask[RING_BORROW] == 0)
+	if (lease_is_old(&s->link, now_ns) && !waiting)
 		lease_return(&s->link);
 	for (unsigned k = 0; k < TEND_CLASSES && s->held_head != 0; k++) {
 		struct shape_class *c = &s->classes[s->held_head - 1];
 		s->held_head = c->next_held;
 		if (s->held_head == 0)
 			s->held_tail = 0;
-		c->flags &= ~CLASS_HELD;
-		if (c->listed == 0 && lease_is_old(&c->rate, now_ns))
+		c->flags &= (uint8_t)~CLASS_HELD;
+		if (is_idle(c) && lease_is_old(&c->rate, now_ns))
 			lease_return(&c->rate);
-		if (c->listed == 0 && lease_is_old(&c->ceil, now_ns))
+		if (is_idle(c) && lease_is_old(&c->ceil, now_ns))
 			lease_return(&c->ceil);
-		if (c->listed > 0 || c->rate.credit > 0 || c->ceil.credit > 0)
+		policer_tend(&c->police, now_ns);
+		if (!is_idle(c) || c->rate.credit > 0 || c->ceil.credit > 0 ||
+			policer_holds(&c->police))
 			note_held(s, c);
 	}
 	if ((now_ns ^ s->now_ns) >> REFRESH_SHIFT) {
 		if (++s->refresh_class >= s->class_count)
 			s->refresh_class = 0;
+		uint32_t i = s->refresh_class;
 		lease_shared_refresh(&s->shared->link, now_ns);
-		lease_shared_refresh(&s->shared->classes[s->refresh_class].rate, now_ns);
-		lease_shared_refresh(&s->shared->classes[s->refresh_class].ceil, now_ns);
+		lease_shared_refresh(&s->shared->classes[i].rate, now_ns);
+		lease_shared_refresh(&s->shared->classes[i].ceil, now_ns);
+		policer_refresh(&s->shared->classes[i].police, now_ns);
 	}
+}
+
+/* The head of a queue leaves it. */
+struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct queue *q)
+{
+	struct rte_mbuf *m = queue_pop(q);
+	const struct pkt *p = pkt_of(m);
+
+	s->room->waiting--;
+	c->stats->backlog_bytes -= p->charged_bytes;
+	c->stats->backlog_since_ns = --c->stats->backlog_packets == 0 ? 0 : p->queued_ns;
+	return m;
 }
 
 unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, uint64_t now_ns)
 {
 	unsigned sent = 0;
-	enum ring ring;
+	uint32_t lender;
 
-	schedule_wake(s, now_ns);
+	wake(s, now_ns);
 	tend(s, now_ns);
 	s->now_ns = now_ns;
 	s->link_wait_ns = 0;
 	while (sent < max) {
-		uint32_t i = schedule_next(s, now_ns, &ring);
-		if (i == 0)
+		struct shape_class *c = tree_next(s, now_ns, &lender);
+		if (c == NULL)
 			break;
+		uint32_t i = class_next_queue(s, c, now_ns);
+		if (i == 0)
+			continue; /* its flows wait for buckets of their own */
 		struct queue *q = &s->pool.queues[i];
-		struct shape_class *c = &s->classes[q->class_id];
-		struct rte_mbuf *m = queue_pop(q);
+		struct rte_mbuf *m = shaper_take(s, c, q);
 		struct pkt *p = pkt_of(m);
 
 		if (q->packets > 0)
 			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
-		s->room->waiting--;
-		c->stats->backlog_packets--;
-		c->stats->backlog_bytes -= p->charged_bytes;
-		charge(s, c, &q->flow->shape[s->way], p, ring == RING_ASSURED, now_ns);
-		schedule_sent(s, i, ring, p->charged_bytes);
+		charge(s, c, p, lender, now_ns);
+		tree_sent(s, c, lender, p->charged_bytes);
+		queue_sent(s, i, p->charged_bytes);
 		out[sent++] = m;
 	}
 	return sent;
@@ -362,50 +382,66 @@ unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, u
 static void rearm(struct shaper *s, uint32_t id, uint64_t due_ns)
 {
 	wheel_remove(&s->wheel, id);
-	wheel_insert(&s->wheel, id, due_ns);
+	wheel_add(s, id, due_ns);
+}
+
+static void settle_flow(
+	struct shaper *s, const struct shape_class *c, const struct pkt *p, uint32_t bytes)
+{
+	struct flow_shape *fs = &p->flow->shape[s->way];
+	uint64_t inv = c->flow_rate.inv_q32;
+
+	if (c->per == PER_FLOW) {
+		/* As if it had been charged with the other size: no rounding is left over. */
+		fs->tat += bucket_cost(inv, bytes) - bucket_cost(inv, p->charged_bytes);
+		if (fs->queue != 0 && s->pool.queues[fs->queue].state == QUEUE_WAIT)
+			rearm(s, fs->queue, bucket_ready_ns(fs->tat, s->now_ns));
+		return;
+	}
+	struct host *own = flow_host(s, c, p->flow, s->now_ns);
+	host_correct(own, inv, (int64_t)p->charged_bytes - bytes);
+	uint32_t host = fs->queue != 0 ? s->pool.queues[fs->queue].host : 0;
+	/* What is reserved stays where it is. */
+	if (host != 0 && s->pool.queues[host].state == QUEUE_WAIT &&
+		s->pool.queues[host].host_part.credit == 0)
+		rearm(s, host, host_ready_ns(own, s->now_ns));
 }
 
 void shaper_settle(struct shaper *s, const struct rte_mbuf *m, uint32_t wire_bytes)
 {
 	struct pkt *p = pkt_of(m);
-	struct shape_class *c = class_of(s, p->flow->class_id);
-	struct flow_shape *fs = &p->flow->shape[s->way];
-	uint32_t bytes = wire_bytes == 0 ? 0 : charged_bytes(s, wire_bytes);
+	struct shape_class *c = class_of(s, p->class_id);
+	uint32_t bytes = wire_bytes == 0 ? 0 : charged_bytes(s, wire_bytes), level = 0;
 	int64_t less = (int64_t)p->charged_bytes - bytes;
 
 	if (less == 0)
 		return;
 	c->stats->bytes -= (uint64_t)less;
-	if (c->limits & LIMIT_FLOW) {
-		/* As if it had been charged with the other size: no rounding is left over. */
-		uint64_t inv = c->flow_rate.inv_q32;
-		fs->tat += bucket_cost(inv, bytes) - bucket_cost(inv, p->charged_bytes);
-		if (fs->queue != 0 && s->pool.queues[fs->queue].state == QUEUE_WAIT)
-			rearm(s, fs->queue, bucket_ready_ns(fs->tat, s->now_ns));
-	}
+	if (c->limits != 0 && p->lender != 0)
+		c->stats->borrowed_bytes -= (uint64_t)less;
+	if (c->limits & LIMIT_FLOW)
+		settle_flow(s, c, p, bytes);
 	if (c->limits & LIMIT_LINK)
 		lease_correct(&s->link, less, s->now_ns);
-	if (c->limits & LIMIT_CEIL)
-		lease_correct(&c->ceil, less, s->now_ns);
-	if (c->limits & LIMIT_RATE) {
-		if (p->flags & PKT_BORROWED)
-			c->stats->borrowed_bytes -= (uint64_t)less;
-		else
+	for (; c != link_of(s); c = parent_of(s, c), level++) {
+		if (c->limits & LIMIT_CEIL)
+			lease_correct(&c->ceil, less, s->now_ns);
+		if (c->limits & LIMIT_RATE && level >= p->lender)
 			lease_correct(&c->rate, less, s->now_ns);
+		if (c->flags & CLASS_WAIT_CEIL)
+			rearm(s, class_wheel_id(s, c), c->ceil.ready_ns);
+		else if (c->flags & CLASS_WAIT_RATE)
+			rearm(s, class_wheel_id(s, c), c->rate.ready_ns);
 	}
-	if (c->flags & CLASS_WAIT_CEIL)
-		rearm(s, class_wheel_id(s, c), c->ceil.ready_ns);
-	else if (c->flags & CLASS_WAIT_RATE)
-		rearm(s, class_wheel_id(s, c), c->rate.ready_ns);
 	s->link_wait_ns = 0; /* ask the link again */
-	p->charged_bytes = bytes;
+	p->charged_bytes = (uint16_t)bytes;
 }
 
 uint64_t shaper_next_ns(const struct shaper *s)
 {
 	uint64_t next = wheel_next_ns(&s->wheel);
 
-	if (s->ring_mask[RING_BORROW] != 0) {
+	if (link_of(s)->ring_mask[RING_BORROW] != 0) {
 		uint64_t now = s->link_wait_ns > s->now_ns ? s->link_wait_ns : s->now_ns;
 		if (now < next)
 			next = now;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The shaper of one worker, bridge and way: link -> class -> flow. A packet leaves when the buckets
- * of its flow, its class and the link all allow it; until then it waits in its flow's queue. Rates
- * of classes and link are spent by all workers together through struct shaper_shared (lease.h);
- * everything else is private to the worker. Time is always an argument.
+ * The shaper of one worker, bridge and way: link -> groups -> class -> (host ->) flow. A packet
+ * leaves when the buckets of its flow or host, its class, every group above it and the link all
+ * allow it; until then it waits in its flow's queue. Rates of link, groups, classes and hosts are
+ * spent by all workers together through struct shaper_shared (lease.h, hosts.h); everything else is
+ * private to the worker. Time is always an argument.
  */
 #ifndef SLUICE_SHAPE_SHAPER_H
 #define SLUICE_SHAPE_SHAPER_H
@@ -11,43 +12,76 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "controlplane/policy/policy.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/flow_shape.h"
+#include "dataplane/shape/policer.h"
 
 struct shaper;
 struct shaper_shared;
 
 #define SHAPER_WORKERS_MAX 16
-#define SHAPER_FRAME_MIN 60u /* shorter frames are padded on the wire and charged so */
+#define SHAPER_FRAME_MIN 60u		    /* Ethernet pads shorter frames, without FCS */
 #define SHAPER_QUEUE_LIMIT_BYTES (1u << 20) /* where a class gives queue_limit_bytes 0 */
 
 /*
- * One class. A class within rate_bps (its assured rate) is served first, by priority, then by
- * weight. What the link has left is borrowed up to ceil_bps: by priority, then in proportion to
- * the weights. Assured bytes are charged to rate, ceil and link, borrowed ones to ceil and link.
+ * One class: a leaf, which flows belong to, or a group of other classes (somebody's parent). A
+ * class within rate_bps (its assured rate) is served first, by priority, then by weight. What the
+ * group above has left of its own assured rate its classes borrow, and what the link has left the
+ * groups borrow, up to ceil_bps: by priority among siblings, then in proportion to the weights.
+ * Assured bytes are charged to the rates of the class and of all groups above it, borrowed ones to
+ * those of the lender and above; all are charged to every ceiling on the way and to the link.
  * Rates from 1 kbit/s to 1 Tbit/s are held exactly, smaller ones are raised to 1 kbit/s.
  */
 struct shaper_class_config {
-	uint64_t rate_bps;	    /* assured; 0: nothing assured, borrows only */
-	uint64_t ceil_bps;	    /* 0: the link's rate */
-	uint64_t flow_rate_bps;	    /* of each flow by itself; 0: no limit */
-	uint32_t burst_bytes;	    /* of rate and ceil, at least 10 us are given; 0: two frames */
-	uint32_t flow_burst_bytes;  /* of each flow, at least 10 us are given; 0: two frames */
+	uint64_t rate_bps;	   /* assured; 0: nothing assured, borrows only */
+	uint64_t ceil_bps;	   /* 0: the link's rate */
+	uint64_t flow_rate_bps;	   /* of each flow by itself, or see `per`; 0: no limit */
+	uint32_t burst_bytes;	   /* of rate and ceil, at least 10 us are given; 0: two frames */
+	uint32_t burst_ns;	   /* the same as time, if burst_bytes is 0 */
+	uint32_t flow_burst_bytes; /* of flow_rate_bps, likewise */
+	uint32_t flow_burst_ns;
 	uint32_t queue_limit_bytes; /* of one flow's queue; 0: SHAPER_QUEUE_LIMIT_BYTES */
-	uint32_t queue_limit_ns; /* a flow's queue takes no more while its first packet has waited
-				  * longer than this; 0: bytes only */
-	uint32_t weight;	 /* 0 counts as 1 */
-	uint8_t priority;	 /* 0 (first) to 7 (last) */
+	uint32_t queue_limit_ns;    /* what has waited longer is dropped, but for the last packet
+				     * of a flow; 0: bytes only */
+	uint32_t weight;	    /* 0 counts as 1 */
+	uint32_t parent;	    /* class id of the group it is in, SHAPER_NO_PARENT: none */
+	uint8_t priority;	    /* 0 (first) to 7 (last) */
 	bool in_use;
-	bool aqm; /* CoDel (RFC 8289) on the flow queues */
+	uint8_t aqm;		      /* enum policy_aqm, of the flow queues */
+	bool no_ecn;		      /* AQM drops also what could be marked (RFC 3168) */
+	uint8_t per;		      /* enum policy_per: whose rate flow_rate_bps is */
+	uint8_t per_bits4, per_bits6; /* network of a host: prefix lengths; 0: the whole address */
+	uint32_t aqm_target_ns;	      /* queue delay that AQM aims at; 0: the RFC's */
+	struct policer_config police; /* before the queue */
+
+	/* Made by shaper_config_prepare(). */
+	bool is_group, link_limited;
+	int32_t quantum;		 /* of deficit round robin among its siblings */
+	uint64_t held_ceil_bps;		 /* 0 where the link is slower */
+	uint64_t target_ns, interval_ns; /* of AQM */
+	uint64_t slowest_bps;		 /* of its own ceiling and those above, and the link */
 };
 
-/* Immutable. Built by the control thread; must live until every worker was given the next one. */
+#define SHAPER_NO_PARENT UINT32_MAX
+#define SHAPER_DEPTH_MAX 8u /* levels of groups and classes below the link */
+
+/*
+ * Built by the control thread, prepared, then immutable until it is prepared again; must live until
+ * every worker was given the next one. Class ids in use need not be contiguous.
+ */
 struct shaper_config {
-	uint64_t link_bps;		      /* 0: not shaped */
-	uint32_t link_burst_ns;		      /* at least 10 us are given */
-	uint32_t overhead_bytes;	      /* charged with every packet */
-	uint32_t class_count;		      /* of classes[]; at most classes_max */
+	uint64_t link_bps;	  /* 0: not shaped */
+	uint32_t link_burst_ns;	  /* at least 10 us are given */
+	int32_t overhead_bytes;	  /* charged with every packet */
+	uint32_t frame_min_bytes; /* shorter frames are charged as this, overhead on top */
+	uint32_t class_count;	  /* of classes[]; at most classes_max */
+
+	/* Made by shaper_config_prepare(). */
+	uint64_t serial, previous_serial; /* previous: 0: compare with nothing */
+	uint32_t *changed;		  /* classes that differ from the previous configuration */
+	uint32_t changed_count;
+
 	struct shaper_class_config classes[]; /* by class_id; [0] is "default", always in use */
 };
 
@@ -60,11 +94,30 @@ struct shaper_class_stats {
 	uint64_t bytes;
 	uint64_t borrowed_bytes; /* part of bytes that was sent above the assured rate */
 	uint64_t dropped_tail;
+	uint64_t dropped_time; /* had waited longer than queue_limit_ns */
 	uint64_t dropped_aqm;
 	uint64_t dropped_memory;
+	uint64_t dropped_police;
+	uint64_t marked;    /* ECN: CE set instead of a drop (RFC 3168), or by L4S (RFC 9331) */
+	uint64_t remarked;  /* got another DSCP by the policer */
+	uint64_t colour[3]; /* packets that the policer found green, yellow, red */
 	uint64_t backlog_packets; /* waiting now */
 	uint64_t backlog_bytes;
-	uint64_t backlog_flows; /* flows that have a queue now */
+	uint64_t backlog_flows;	   /* flows that have a queue now */
+	uint64_t backlog_since_ns; /* when the packet that went last had come; 0: nothing waits */
+};
+
+/* What `show shaper` shows of one shaper. Any thread, at leisure. */
+struct shaper_figures {
+	uint64_t memory_bytes;
+	uint32_t classes_max, classes_used, groups_used;
+	uint32_t queues_max, queues_used; /* flows and hosts that wait */
+	uint32_t hosts_max, hosts_used;	  /* of all workers */
+	uint32_t wheel_entries;
+	uint64_t wheel_inserts, wheel_late_max_ns; /* late: an entry was looked at after its time */
+	uint64_t link_leases; /* taken from the bucket that all workers share */
+	uint32_t link_quantum_bytes;
+	uint64_t link_bps; /* in force now */
 };
 
 /*
@@ -85,7 +138,7 @@ struct shaper_params {
 	enum way way;
 	unsigned worker; /* 0 .. workers - 1 of the shared part */
 	uint32_t classes_max;
-	uint32_t queues; /* flows that may wait at once */
+	uint32_t queues; /* flows (and hosts) that may wait at once */
 	int socket;
 	uint64_t *reasons; /* REASON_COUNT drop counters of the worker (channel/counters.h) */
 	struct shaper_room *room; /* of the worker, must outlive the shaper; NULL: unbounded */
@@ -93,11 +146,29 @@ struct shaper_params {
 
 /*
  * The rates that all workers spend together: one for each bridge and way. `workers` is the number
- * of workers that may use it (1..SHAPER_WORKERS_MAX). Any thread. Returns NULL without memory or
- * with arguments out of range. Destroy it after the shapers that use it.
+ * of workers that may use it (1..SHAPER_WORKERS_MAX), `hosts` how many hosts and networks may have
+ * buckets of their own (`per`). Any thread. Returns NULL without memory or with arguments out of
+ * range. Destroy it after the shapers that use it.
  */
-struct shaper_shared *shaper_shared_create(uint32_t classes_max, unsigned workers, int socket);
+struct shaper_shared *shaper_shared_create(
+	uint32_t classes_max, uint32_t hosts, unsigned workers, int socket);
 void shaper_shared_destroy(struct shaper_shared *shared);
+
+/* What shaper_shared_create() will take, in bytes. */
+uint64_t shaper_shared_memory_needed(uint32_t classes_max, uint32_t hosts);
+
+/* Put another link rate in force at once, without a new configuration (rate tracking). It holds
+ * until the next configuration with another link_bps. Control thread. */
+void shaper_shared_set_link(struct shaper_shared *shared, uint64_t link_bps, uint64_t now_ns);
+
+/*
+ * Make a configuration ready for shaper_configure(): works out what is a group, the turns of
+ * siblings, and what has changed since `previous` (NULL, or one that was prepared before). 0 or
+ * -EINVAL: a parent that is not in use, a loop, deeper than SHAPER_DEPTH_MAX; -ENOMEM. Call
+ * shaper_config_release() before freeing it. Control thread.
+ */
+int shaper_config_prepare(struct shaper_config *config, const struct shaper_config *previous);
+void shaper_config_release(struct shaper_config *config);
 
 /*
  * A worker's shaper. It allocates all the memory that it will ever use; `shared` must outlive it.
@@ -108,19 +179,20 @@ struct shaper *shaper_create(const struct shaper_params *params, struct shaper_s
 void shaper_destroy(struct shaper *shaper);
 
 /* What shaper_create() will take, in bytes, before it is called. */
-uint64_t shaper_memory_needed(uint32_t classes_max, uint32_t queues);
+uint64_t shaper_memory_needed(uint32_t classes_max, uint32_t queues, uint32_t hosts);
 
-/* Memory taken at create, in bytes; the shared part not included. Any thread. */
-uint64_t shaper_memory_bytes(const struct shaper *shaper);
+/* The figures of one shaper. Any thread. */
+void shaper_figures(const struct shaper *shaper, struct shaper_figures *figures);
 
 /*
- * Use another configuration from now on. Owning worker, between bursts. Queues, bucket levels and
- * deficits are kept by class id. Queues of classes that are no longer in use go to class 0 in
- * order. New rates are in force at once, also for queues that wait and for buckets in debt. Nothing
- * is lost or reordered. A shared rate changes when the first worker is given the configuration.
- * `next` is not kept: it may be freed afterwards.
+ * Use another prepared configuration from now on. Owning worker, between bursts, in every round
+ * until it returns true: a long change is made in steps of bounded time, between which packets go
+ * on. Queues, bucket levels and deficits are kept by class id. Queues of classes that are no longer
+ * leaves go to class 0 in order. New rates are in force at once, also for queues that wait and for
+ * buckets in debt. Nothing is lost or reordered. A shared rate changes when the first worker is
+ * given the configuration. `next` must live until another one has been used completely.
  */
-void shaper_configure(struct shaper *shaper, const struct shaper_config *next, uint64_t now_ns);
+bool shaper_configure(struct shaper *shaper, const struct shaper_config *next, uint64_t now_ns);
 
 /*
  * Take n packets (pkt_of(m)->flow, flow->class_id and pkt.wire_bytes are set). Those that may

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What shaper.c (the packet path), schedule.c (which class and flow comes next) and configure.c
- * share: the state of a shaper and its classes. Not for use outside shape/.
+ * What the parts of the shaper share: shaper.c (the packet path), tree.c (which class comes next),
+ * flows.c (which flow of it), host_queue.c (flows of one host), aqm.c (what is dropped or marked),
+ * configure.c and memory.c. Not for use outside shape/.
  */
 #ifndef SLUICE_SHAPE_SHAPER_PRIVATE_H
 #define SLUICE_SHAPE_SHAPER_PRIVATE_H
 
 #include "dataplane/flow/flow.h"
+#include "dataplane/shape/hosts.h"
 #include "dataplane/shape/lease.h"
 #include "dataplane/shape/queue.h"
 #include "dataplane/shape/shaper.h"
@@ -15,67 +17,82 @@
 #define SHAPE_PRIORITIES 8u
 #define SHAPE_FLOW_QUANTUM 1600 /* DRR among flows: a full-size frame with its overhead */
 
-/* struct shape_class.limits: which buckets a packet of the class meets */
-#define LIMIT_FLOW 0x1
-#define LIMIT_CEIL 0x2
-#define LIMIT_RATE 0x4
-#define LIMIT_LINK 0x8
+/* struct shape_class.limits: what a packet of the class meets */
+#define LIMIT_FLOW 0x01 /* its flow's or host's bucket */
+#define LIMIT_CEIL 0x02
+#define LIMIT_RATE 0x04
+#define LIMIT_LINK 0x08
+#define LIMIT_GROUP 0x10 /* groups above the class */
+#define LIMIT_POLICE 0x20
 
-/* The two kinds of turns, each with a ring of classes for every priority. */
+/* The two kinds of turns. The link and every group have a ring of their children for each kind and
+ * priority. */
 enum ring { RING_ASSURED, RING_BORROW, RINGS };
 
 /* struct shape_class.flags */
 #define CLASS_IN_ASSURED (1u << RING_ASSURED)
 #define CLASS_IN_BORROW (1u << RING_BORROW)
-#define CLASS_WAIT_RATE 0x4 /* in the wheel until the assured rate allows */
-#define CLASS_WAIT_CEIL 0x8 /* in the wheel until the ceiling allows; in no ring */
-#define CLASS_HELD 0x10	    /* in the list of classes that may hold leases */
-
-struct shape_class {
-	/* Line 0: the direct path of shaper_enqueue(). */
-	uint8_t limits;
-	uint8_t flags;
-	uint8_t priority;
-	bool aqm;
-	uint32_t listed; /* queues in fresh and old */
-	struct bucket_rate flow_rate;
-	struct lease ceil;
-	struct shaper_class_stats *stats;
-	uint32_t want; /* size of the last packet: what the next is likely to take */
-	bool in_use;
-
-	/* Line 1: scheduling. */
-	struct lease rate __attribute__((aligned(64)));
-	struct queue_list fresh, old;
-	int32_t deficit[RINGS];
-	int32_t quantum;
-	uint32_t served;		   /* bytes sent from its queues, modulo 2^32 */
-	uint32_t next[RINGS], prev[RINGS]; /* in a ring, class id + 1; 0: none */
-
-	/* Line 2 */
-	uint32_t next_held; /* class id + 1 */
-	uint32_t queue_limit_bytes, queue_limit_ns;
-	uint64_t codel_target_ns, codel_interval_ns;
-	uint64_t old_flow_inv_q32; /* of the configuration before; shaper_configure() only */
-} __attribute__((aligned(64)));
+#define CLASS_WAIT_RATE 0x04 /* in the wheel until the assured rate allows */
+#define CLASS_WAIT_CEIL 0x08 /* in the wheel until the ceiling allows; in no ring */
+#define CLASS_HELD 0x10	     /* in the list of classes that may hold leases */
 
 struct class_ring {
 	uint32_t head, tail; /* class id + 1 */
 };
 
+/* A class, a group, or (behind the last class) the link, which is the group of all. */
+struct shape_class {
+	/* Line 0: the direct path of shaper_enqueue(). */
+	uint8_t limits;
+	uint8_t flags;
+	uint8_t priority;
+	uint8_t aqm; /* enum policy_aqm */
+	uint8_t per; /* enum policy_per */
+	bool no_ecn, in_use, is_group;
+	uint32_t parent; /* class id, or that of the link */
+	uint32_t want;	 /* size of the last packet: what the next is likely to take */
+	struct bucket_rate flow_rate;
+	struct lease ceil;
+	struct shaper_class_stats *stats;
+
+	/* Line 1: turns. */
+	struct lease rate __attribute__((aligned(64)));
+	uint32_t next[RINGS], prev[RINGS]; /* in a ring, class id + 1; 0: none */
+	int32_t deficit[RINGS];
+	int32_t quantum;
+	uint8_t ring_mask[RINGS]; /* of its own rings: one bit a priority that is not empty */
+	uint8_t per_bits4, per_bits6;
+	uint32_t next_held; /* class id + 1 */
+
+	/* Line 2: its flows. */
+	struct queue_lists flows;
+	struct queue_list waiting; /* QUEUE_WAIT */
+	uint32_t queue_limit_bytes, queue_limit_ns;
+
+	/* Lines 3 and 4: its children. */
+	struct class_ring ring[RINGS][SHAPE_PRIORITIES];
+
+	/* The rest depends on what is switched on. */
+	uint64_t aqm_target_ns, aqm_interval_ns;
+	struct dualpi2 pi2;
+	struct dualpi2_params pi2_params;
+	struct policer police;
+	uint8_t police_action[3]; /* by colour */
+} __attribute__((aligned(64)));
+
 struct shaper {
-	struct shape_class *classes;
+	struct shape_class *classes; /* [classes_max] is the link */
 	struct queue_pool pool;
 	struct wheel wheel; /* queue indexes, then pool.count + 1 + class id */
-	struct class_ring ring[RINGS][SHAPE_PRIORITIES];
-	uint32_t ring_mask[RINGS]; /* one bit a priority: the ring is not empty */
 	struct lease link;
 	uint64_t link_wait_ns; /* when the link is asked again; 0: not waiting for it */
 	uint64_t now_ns;       /* of the last call */
 	uint32_t class_count, classes_max;
-	uint32_t overhead_bytes;
+	int32_t overhead_bytes;
+	uint32_t frame_min_bytes;
 	uint32_t held_head, held_tail; /* class id + 1 */
 	uint32_t refresh_class;
+	uint32_t random; /* of AQM */
 	enum way way;
 	unsigned worker;
 	bool link_polite; /* other workers may have been told that we wait */
@@ -85,15 +102,29 @@ struct shaper {
 	struct shaper_class_stats *stats;
 	struct wheel_node *nodes;
 	struct shaper_shared *shared;
+	uint32_t *host_queue; /* by bucket: the host's queue, 0: none */
 	uint64_t memory_bytes;
+
+	/* A change of configuration (configure.c): what is in force, and how far the next is. */
+	uint64_t serial, next_serial;
+	uint64_t link_bps;
+	uint32_t link_burst_ns;
+	unsigned change_pass;
+	uint32_t change_at;
+	bool change_all;
+
+	uint64_t link_leases; /* taken from the shared bucket */
+	uint64_t wheel_inserts, wheel_late_max_ns;
 };
 
 struct shaper_shared {
 	struct lease_shared link;
+	struct hosts *hosts; /* NULL: none */
 	uint32_t classes_max;
 	unsigned workers;
 	struct {
 		struct lease_shared rate, ceil;
+		struct policer_shared police;
 	} classes[];
 };
 
@@ -107,63 +138,59 @@ static inline uint32_t class_wheel_id(const struct shaper *s, const struct shape
 	return s->pool.count + 1 + class_id_of(s, c);
 }
 
-/* A class_id that is unknown (the flow was classified under another policy) is class 0. */
+static inline struct shape_class *link_of(const struct shaper *s)
+{
+	return &s->classes[s->classes_max];
+}
+
+static inline struct shape_class *parent_of(const struct shaper *s, const struct shape_class *c)
+{
+	return &s->classes[c->parent];
+}
+
+/* A class_id that is unknown, or now a group's (the flow was classified under another policy), is
+ * class 0. */
 static inline struct shape_class *class_of(const struct shaper *s, uint32_t class_id)
 {
-	if (__builtin_expect(class_id >= s->class_count || !s->classes[class_id].in_use, 0))
+	if (__builtin_expect(class_id >= s->class_count || !s->classes[class_id].in_use ||
+				     s->classes[class_id].is_group,
+		    0))
 		class_id = 0;
 	return &s->classes[class_id];
 }
 
-/* May the flow's own bucket send? A tat of long ago, or of a new record, is a full bucket; more
- * debt than a packet can make is debt of a slower rate and is forgiven. */
-static inline bool flow_ready(
-	struct flow_shape *fs, const struct bucket_rate *rate, uint64_t now_ns)
+static inline uint32_t shaper_random(struct shaper *s)
 {
-	uint64_t now = bucket_q16(now_ns);
-
-	if (__builtin_expect((uint32_t)(now_ns >> 32) - fs->stamp > 512, 0)) {
-		fs->tat = now - rate->burst_q16;
-		fs->stamp = (uint32_t)(now_ns >> 32);
-	}
-	int64_t ahead = bucket_ahead(fs->tat, now);
-	if (ahead <= 0)
-		return true;
-	if ((uint64_t)ahead <= bucket_cost(rate->inv_q32, BUCKET_PACKET_MAX_BYTES))
-		return false;
-	fs->tat = now;
-	return true;
+	/* xorshift32 (Marsaglia, 2003) */
+	s->random ^= s->random << 13;
+	s->random ^= s->random >> 17;
+	s->random ^= s->random << 5;
+	return s->random;
 }
 
-/* schedule.c */
+static inline void wheel_add(struct shaper *s, uint32_t id, uint64_t due_ns)
+{
+	s->wheel_inserts++;
+	wheel_insert(&s->wheel, id, due_ns);
+}
 
-/* The class has a queue that may be served: let it take its turns. Idempotent. */
+/* ---- tree.c: classes take turns ---- */
+
+/* The class has a queue that may be served: let it and the groups above it take their turns.
+ * Idempotent. */
 void class_activate(struct shaper *s, struct shape_class *c);
 
-/* Out of rings and wheel; the leases stay. */
+/* Out of rings and wheel, and so the groups above it that have nobody else; the leases stay. */
 void class_detach(struct shaper *s, struct shape_class *c);
 
-/* Put a queue that is in no list at the end of its class's fresh or old list and activate that. */
-void queue_list_in(struct shaper *s, uint32_t index, enum queue_state state);
+/* The class whose turn it is, NULL if none may send now; *lender: see struct pkt. */
+struct shape_class *tree_next(struct shaper *s, uint64_t now_ns, uint32_t *lender);
 
-/* Take a queue out of its class's list or out of the wheel. */
-void queue_list_out(struct shaper *s, uint32_t index);
+/* A class has sent `bytes` in a turn given by tree_next(). */
+void tree_sent(struct shaper *s, struct shape_class *c, uint32_t lender, uint32_t bytes);
 
-/* A packet has come into a queue that stood empty in the old list: does it still go first? */
-void queue_refresh(struct shaper *s, uint32_t index);
-
-/* Move a queue to another class, behind the queues there. */
-void queue_move(struct shaper *s, uint32_t index, struct shape_class *to);
-
-/* The next queue to serve, not empty, and the kind of turn it is served in; 0 if none may send now.
- * CoDel has had its say about the packet at its head. */
-uint32_t schedule_next(struct shaper *s, uint64_t now_ns, enum ring *ring);
-
-/* The packet at the head of queue `index` has been taken and charged with `bytes`. */
-void schedule_sent(struct shaper *s, uint32_t index, enum ring ring, uint32_t bytes);
-
-/* Bring back from the wheel what is due. */
-void schedule_wake(struct shaper *s, uint64_t now_ns);
+/* A class has come out of the wheel. */
+void class_wake(struct shaper *s, struct shape_class *c);
 
 /* May the link send? Assured bytes reserve it, borrowed ones stand back (lease.h). */
 bool link_take(struct shaper *s, bool assured, unsigned priority, uint32_t want, uint64_t now_ns);
@@ -174,6 +201,96 @@ static inline bool link_ready(
 	if (__builtin_expect(s->link.credit > 0 && s->link.ready_ns <= now_ns, 1))
 		return true;
 	return link_take(s, assured, priority, want, now_ns);
+}
+
+/* ---- flows.c: queues of a class take turns ---- */
+
+/* Put a queue that is in no list at the end of its owner's fresh or old list and activate that. */
+void queue_list_in(struct shaper *s, uint32_t index, enum queue_state state);
+
+/* Take a queue out of its owner's list or out of the wheel. */
+void queue_list_out(struct shaper *s, uint32_t index);
+
+/* A packet has come into a queue that stood empty in the old list: does it still go first? */
+void queue_refresh(struct shaper *s, uint32_t index);
+
+/* Put a flow's queue that is in no list into a class, and into its host's queue there. */
+void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum queue_state state);
+
+/* Move a flow's queue to another class, behind the queues there. */
+void queue_move(struct shaper *s, uint32_t index, struct shape_class *to);
+
+/* The class's next flow that may send, not empty, and AQM has had its say about the packet at its
+ * head; 0 if it has none (then the class has left the rings). */
+uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_ns);
+
+/* The packet at the head of queue `index` has been taken and charged with `bytes`. */
+void queue_sent(struct shaper *s, uint32_t index, uint32_t bytes);
+
+/* A queue has come out of the wheel. */
+void queue_wake(struct shaper *s, uint32_t index);
+
+/* ---- host_queue.c: flows of one host share its bucket ---- */
+
+/* Find the bucket that the flow's packets in this way are charged to; its index and generation are
+ * kept in the flow. Only for classes with per != PER_FLOW. */
+struct host *flow_host(
+	struct shaper *s, const struct shape_class *c, struct flow *f, uint64_t now_ns);
+
+/* May a host's queue, in which at least one flow is listed, send? Else *ready_ns is when. Where
+ * several workers share the host, its bytes are then reserved. */
+bool host_queue_ready(struct shaper *s, const struct shape_class *c, uint32_t index,
+	uint64_t now_ns, uint64_t *ready_ns);
+
+/* A packet of the flow leaves: charge its host. */
+void flow_host_charge(struct shaper *s, const struct shape_class *c, struct flow *f, uint32_t bytes,
+	uint64_t now_ns);
+
+/* The queue of the flow's host, made if there is none; 0 without memory. */
+uint32_t host_queue_of(struct shaper *s, struct shape_class *c, struct flow *f, uint64_t now_ns);
+
+/* Has the flow's host a queue already? */
+bool host_has_queue(struct shaper *s, const struct shape_class *c, struct flow *f, uint64_t now_ns);
+
+/* A host's queue is going back to the pool. */
+void host_queue_forget(struct shaper *s, uint32_t index);
+
+/* ---- shaper.c ---- */
+
+/* Take the packet at the head out of a queue that is not empty. */
+struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct queue *q);
+
+/* ---- aqm.c ---- */
+
+/* May a packet enter the queue of a flow (PIE)? If not, it was dropped. */
+bool aqm_admit(struct shaper *s, struct shape_class *c, struct queue *q, struct rte_mbuf *m,
+	uint64_t now_ns);
+
+/* Drop or mark at the head of the queue; false: nothing is left in it. */
+bool aqm_head(struct shaper *s, struct shape_class *c, struct queue *q, uint64_t now_ns);
+
+/* ---- buckets of flows ---- */
+
+/* May the flow's own bucket send? A tat of long ago, or of a new record, is a full bucket; more
+ * debt than a packet can make is debt of a slower rate and is forgiven. */
+static inline bool flow_ready(
+	struct flow_shape *fs, const struct bucket_rate *rate, uint64_t now_ns)
+{
+	uint64_t now = bucket_q16(now_ns);
+
+	if (__builtin_expect(
+		    (uint32_t)(now_ns >> 32) - fs->stamp > 512 || fs->stamp == FLOW_SHAPE_HOST,
+		    0)) {
+		fs->tat = now - rate->burst_q16;
+		fs->stamp = (uint32_t)(now_ns >> 32);
+	}
+	int64_t ahead = bucket_ahead(fs->tat, now);
+	if (ahead <= 0)
+		return true;
+	if ((uint64_t)ahead <= bucket_cost(rate->inv_q32, BUCKET_PACKET_MAX_BYTES))
+		return false;
+	fs->tat = now;
+	return true;
 }
 
 #endif

@@ -55,6 +55,12 @@ unsigned wheel_expire(struct wheel *wheel, uint64_t now_ns, uint32_t *ids, unsig
  * the wheel is empty. */
 uint64_t wheel_next_ns(const struct wheel *wheel);
 
+/* The time for which an entry that has come out was put in, rounded down to a tick. */
+static inline uint64_t wheel_due_ns(const struct wheel *wheel, uint32_t id)
+{
+	return wheel->nodes[id].due_tick << WHEEL_TICK_SHIFT;
+}
+
 static inline bool wheel_holds(const struct wheel *wheel, uint32_t id)
 {
 	return wheel->nodes[id].slot != WHEEL_OUT;

@@ -240,18 +240,20 @@ static void test_invariant(void)
 	}
 	CU_ASSERT_EQUAL(wrong, 0);
 	CU_ASSERT_EQUAL(sim->reordered, 0);
-	uint64_t tail = 0, aqm = 0, memory = 0, packets = 0, bytes = 0;
+	uint64_t tail = 0, time = 0, aqm = 0, memory = 0, packets = 0, bytes = 0;
 	for (unsigned i = 0; i < 3; i++) {
 		const struct shaper_class_stats *s = shaper_class_stats(sim->shaper[0], i);
 		tail += s->dropped_tail;
+		time += s->dropped_time;
 		aqm += s->dropped_aqm;
 		memory += s->dropped_memory;
 		packets += s->packets;
 		bytes += s->bytes;
 		CU_ASSERT_TRUE(s->dropped_memory > 0);
 	}
-	CU_ASSERT_TRUE(tail > 0 && aqm > 0);
+	CU_ASSERT_TRUE(tail > 0 && time > 0 && aqm > 0);
 	CU_ASSERT_EQUAL(tail, sim->reasons[0][DROP_QUEUE_TAIL]);
+	CU_ASSERT_EQUAL(time, sim->reasons[0][DROP_QUEUE_TIME]);
 	CU_ASSERT_EQUAL(aqm, sim->reasons[0][DROP_AQM]);
 	CU_ASSERT_EQUAL(memory, sim->reasons[0][DROP_QUEUE_NO_MEMORY]);
 	CU_ASSERT_EQUAL(packets, sim->packets);
@@ -291,7 +293,13 @@ static void test_limits_exactly(void)
 	CU_ASSERT_EQUAL(sim->reasons[0][DROP_QUEUE_TAIL], 3);
 	sim->now += 1000001;
 	CU_ASSERT_FALSE(sim_offer(sim, &sim->flows[0], 60));
-	CU_ASSERT_EQUAL(sim->reasons[0][DROP_QUEUE_TAIL], 4);
+	CU_ASSERT_EQUAL(sim->reasons[0][DROP_QUEUE_TAIL], 3);
+	CU_ASSERT_EQUAL(sim->reasons[0][DROP_QUEUE_TIME], 1);
+	/* What has waited too long goes before the last one of its flow. */
+	uint64_t packets = shaper_class_stats(sim->shaper[0], 0)->backlog_packets;
+	sim->now += 2000000000ull;
+	sim_dequeue(sim, 0);
+	CU_ASSERT_EQUAL(sim->reasons[0][DROP_QUEUE_TIME], packets - 1);
 	sim_free(sim);
 }
 
@@ -307,8 +315,9 @@ static void test_create(void)
 		.socket = SOCKET_ID_ANY,
 		.reasons = reasons};
 
-	CU_ASSERT_TRUE(shaper_memory_bytes(sim->shaper[0]) > 1000 * 128);
-	CU_ASSERT_TRUE(shaper_memory_bytes(sim->shaper[0]) < 1000 * 160 + 50000);
+	struct shaper_figures figures;
+	shaper_figures(sim->shaper[0], &figures);
+	CU_ASSERT_EQUAL(figures.memory_bytes, shaper_memory_needed(4, 1000, 1024));
 	CU_ASSERT_PTR_NULL(shaper_create(&params, sim->shared)); /* no worker 1 */
 	params.worker = 0;
 	params.classes_max = 5;
@@ -316,7 +325,7 @@ static void test_create(void)
 	params.classes_max = 4;
 	params.queues = 1 << 28; /* more than there is */
 	CU_ASSERT_PTR_NULL(shaper_create(&params, sim->shared));
-	CU_ASSERT_PTR_NULL(shaper_shared_create(1, 17, SOCKET_ID_ANY));
+	CU_ASSERT_PTR_NULL(shaper_shared_create(1, 0, 17, SOCKET_ID_ANY));
 	CU_ASSERT_PTR_NULL(shaper_class_stats(sim->shaper[0], 4));
 	sim_free(sim);
 }

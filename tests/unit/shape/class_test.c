@@ -75,7 +75,9 @@ static void test_borrowing(void)
 	uint64_t bytes = shaper_class_stats(sim->shaper[0], 1)->bytes;
 	uint64_t borrowed = shaper_class_stats(sim->shaper[0], 1)->borrowed_bytes;
 	CU_ASSERT_TRUE(sim_near((double)borrowed / (double)bytes, 0.75, 0.01, 0));
-	CU_ASSERT_EQUAL(shaper_class_stats(sim->shaper[0], 2)->borrowed_bytes, 0);
+	/* Nothing is assured: all of it is borrowed. */
+	CU_ASSERT_EQUAL(shaper_class_stats(sim->shaper[0], 2)->borrowed_bytes,
+		shaper_class_stats(sim->shaper[0], 2)->bytes);
 	sim_free(sim);
 }
 

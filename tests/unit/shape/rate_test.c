@@ -105,7 +105,7 @@ static void test_flow_rate(void)
 static void test_bucket_arithmetic(void)
 {
 	for (unsigned r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
-		struct bucket_rate rate = bucket_rate_of(rates[r], 0);
+		struct bucket_rate rate = bucket_rate_of(rates[r], 0, 0);
 		/* Near the wrap of a TAT. */
 		uint64_t start = UINT64_MAX - 1000000, tat = start, bytes = 0;
 		for (unsigned i = 0; i < 100000; i++) {

@@ -13,23 +13,30 @@
 
 static struct rte_mempool *pool;
 
-void sim_eal(void)
+void sim_eal_sized(unsigned memory_mb, unsigned packets, uint16_t packet_bytes)
 {
-	char *argv[] = {"test", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
+	char memory[16];
+	char *argv[] = {"test", "--no-huge", "-m", memory, "--no-pci", "--no-shconf",
 		"--no-telemetry", "--log-level=error", NULL};
 
 	if (pool != NULL)
 		return;
+	snprintf(memory, sizeof(memory), "%u", memory_mb);
 	if (rte_eal_init(8, argv) < 0) {
 		fprintf(stderr, "rte_eal_init: %s\n", rte_strerror(rte_errno));
 		exit(2);
 	}
 	pool = rte_pktmbuf_pool_create(
-		"sim", 32767, 256, sizeof(struct pkt), RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+		"sim", packets, 256, sizeof(struct pkt), packet_bytes, SOCKET_ID_ANY);
 	if (pool == NULL) {
 		fprintf(stderr, "packet pool: %s\n", rte_strerror(rte_errno));
 		exit(2);
 	}
+}
+
+void sim_eal(void)
+{
+	sim_eal_sized(64, 32767, RTE_PKTMBUF_HEADROOM);
 }
 
 unsigned sim_packets_in_use(void)
@@ -38,6 +45,12 @@ unsigned sim_packets_in_use(void)
 }
 
 struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint32_t queues)
+{
+	return sim_create_hosts(workers, classes, flows, queues, SIM_HOSTS);
+}
+
+struct sim *sim_create_hosts(
+	unsigned workers, unsigned classes, unsigned flows, uint32_t queues, uint32_t hosts)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 
@@ -49,9 +62,11 @@ struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint3
 	sim->config =
 		calloc(1, sizeof(*sim->config) + classes * sizeof(struct shaper_class_config));
 	sim->config->class_count = classes;
+	sim->config->frame_min_bytes = SHAPER_FRAME_MIN;
 	for (unsigned i = 0; i < classes; i++) {
 		sim->config->classes[i].in_use = true;
 		sim->config->classes[i].weight = 1;
+		sim->config->classes[i].parent = SHAPER_NO_PARENT;
 	}
 	sim->flows = aligned_alloc(64, flows * sizeof(*sim->flows));
 	memset(sim->flows, 0, flows * sizeof(*sim->flows));
@@ -61,7 +76,7 @@ struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint3
 		sim->flows[i].wire_bytes = 1514;
 		sim->flows[i].keep = 4;
 	}
-	sim->shared = shaper_shared_create(classes, workers, SOCKET_ID_ANY);
+	sim->shared = shaper_shared_create(classes, hosts, workers, SOCKET_ID_ANY);
 	for (unsigned w = 0; w < workers; w++) {
 		struct shaper_params params = {.name = "sim",
 			.way = WAY_UP,
@@ -80,11 +95,19 @@ struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint3
 	return sim;
 }
 
+static void config_free(struct shaper_config *config)
+{
+	if (config != NULL)
+		shaper_config_release(config);
+	free(config);
+}
+
 void sim_free(struct sim *sim)
 {
 	for (unsigned w = 0; w < sim->workers; w++)
 		shaper_destroy(sim->shaper[w]);
 	shaper_shared_destroy(sim->shared);
+	config_free(sim->applied);
 	free(sim->config);
 	free(sim->flows);
 	free(sim);
@@ -92,27 +115,47 @@ void sim_free(struct sim *sim)
 
 void sim_configure(struct sim *sim)
 {
+	size_t bytes = sizeof(*sim->config) +
+		       sim->config->class_count * sizeof(struct shaper_class_config);
+	struct shaper_config *next = malloc(bytes);
+
+	memcpy(next, sim->config, bytes);
+	if (shaper_config_prepare(next, sim->applied) != 0) {
+		fprintf(stderr, "the configuration is refused\n");
+		abort();
+	}
 	for (unsigned w = 0; w < sim->workers; w++)
-		shaper_configure(sim->shaper[w], sim->config, sim->now);
+		while (!shaper_configure(sim->shaper[w], next, sim->now))
+			;
+	config_free(sim->applied);
+	sim->applied = next;
+}
+
+static void leave(struct sim *sim, struct rte_mbuf *m)
+{
+	struct pkt *p = pkt_of(m);
+	struct sim_flow *f = (struct sim_flow *)p->flow;
+
+	if (sim->watch != NULL)
+		sim->watch(sim, f, p);
+	if (p->tcp_seq <= f->last_seq)
+		sim->reordered++;
+	f->last_seq = p->tcp_seq;
+	f->sent++;
+	f->sent_bytes += p->charged_bytes;
+	f->last_ns = sim->now;
+	sim->bytes += p->charged_bytes;
+	sim->packets++;
+	if (p->queued_ns == 0)
+		sim->direct++;
+	else if (sim->now - p->queued_ns > sim->max_delay_ns)
+		sim->max_delay_ns = sim->now - p->queued_ns;
 }
 
 static void sink(struct sim *sim, struct rte_mbuf **out, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct pkt *p = pkt_of(out[i]);
-		struct sim_flow *f = (struct sim_flow *)p->flow;
-		if (p->tcp_seq <= f->last_seq)
-			sim->reordered++;
-		f->last_seq = p->tcp_seq;
-		f->sent++;
-		f->sent_bytes += p->charged_bytes;
-		f->last_ns = sim->now;
-		sim->bytes += p->charged_bytes;
-		sim->packets++;
-		if (p->queued_ns == 0)
-			sim->direct++;
-		else if (sim->now - p->queued_ns > sim->max_delay_ns)
-			sim->max_delay_ns = sim->now - p->queued_ns;
+		leave(sim, out[i]);
 		rte_pktmbuf_free(out[i]);
 	}
 }
@@ -147,6 +190,30 @@ unsigned sim_dequeue(struct sim *sim, unsigned worker)
 		total += n;
 	} while (n == SIM_BURST);
 	return total;
+}
+
+unsigned sim_recycle(struct sim *sim, unsigned worker)
+{
+	struct rte_mbuf *out[SIM_BURST];
+	unsigned n = shaper_dequeue(sim->shaper[worker], out, SIM_BURST, sim->now);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rte_mbuf *m = out[i], *direct;
+		do {
+			struct sim_flow *f = (struct sim_flow *)pkt_of(m)->flow;
+			leave(sim, m);
+			pkt_of(m)->tcp_seq = ++f->offered;
+			sim->offered++;
+		} while (shaper_enqueue(sim->shaper[worker], &m, 1, sim->now, &direct) == 1);
+	}
+	return n;
+}
+
+void sim_step(struct sim *sim, uint64_t least_ns)
+{
+	uint64_t next = shaper_next_ns(sim->shaper[0]);
+
+	sim->now = next == UINT64_MAX || next < sim->now + least_ns ? sim->now + least_ns : next;
 }
 
 static void top_up(struct sim *sim, unsigned worker)
@@ -213,7 +280,8 @@ uint64_t sim_dropped(const struct sim *sim)
 
 	for (unsigned w = 0; w < sim->workers; w++)
 		n += sim->reasons[w][DROP_QUEUE_TAIL] + sim->reasons[w][DROP_QUEUE_NO_MEMORY] +
-		     sim->reasons[w][DROP_AQM];
+		     sim->reasons[w][DROP_AQM] + sim->reasons[w][DROP_QUEUE_TIME] +
+		     sim->reasons[w][DROP_POLICED];
 	return n;
 }
 

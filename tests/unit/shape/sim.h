@@ -14,6 +14,10 @@
 #define SIM_WORKERS 16
 #define SIM_BURST 32
 #define SIM_START_NS 1000000000000ull
+#define SIM_HOSTS 1024u /* buckets of hosts */
+
+struct sim;
+struct sim_flow;
 
 struct sim_flow {
 	struct flow flow;
@@ -30,7 +34,8 @@ struct sim {
 	struct shaper_shared *shared;
 	struct shaper *shaper[SIM_WORKERS];
 	unsigned workers;
-	struct shaper_config *config;
+	struct shaper_config *config;  /* as the test writes it */
+	struct shaper_config *applied; /* a copy, as the workers have it */
 	struct sim_flow *flows;
 	unsigned flow_count;
 	uint64_t reasons[SIM_WORKERS][REASON_COUNT];
@@ -42,14 +47,23 @@ struct sim {
 	uint64_t direct; /* packets that never waited */
 	unsigned reordered;
 	uint32_t random;
+	/* Told of every packet that leaves, before it is counted; may be NULL. */
+	void (*watch)(struct sim *sim, struct sim_flow *f, const struct pkt *p);
+	void *watcher; /* for watch() */
 };
 
 /* EAL without hugepages and ports, and a packet pool: once per program. */
 void sim_eal(void);
+
+/* The same with other sizes than 64 MB and 32767 packets of 128 bytes; before anything else. */
+void sim_eal_sized(unsigned memory_mb, unsigned packets, uint16_t packet_bytes);
 unsigned sim_packets_in_use(void);
 
-/* A configuration with `classes` classes, all in use and unlimited, weight 1; sim_free frees it. */
+/* A configuration with `classes` classes, all in use and unlimited, weight 1, and room for
+ * SIM_HOSTS hosts or as many as told; sim_free frees it. */
 struct sim *sim_create(unsigned workers, unsigned classes, unsigned flows, uint32_t queues);
+struct sim *sim_create_hosts(
+	unsigned workers, unsigned classes, unsigned flows, uint32_t queues, uint32_t hosts);
 void sim_free(struct sim *sim);
 
 /* Give sim->config to every worker. */
@@ -63,6 +77,13 @@ unsigned sim_dequeue(struct sim *sim, unsigned worker);
 
 /* One round of a worker: top up its flows, dequeue. */
 void sim_poll(struct sim *sim, unsigned worker);
+
+/* A round of a worker in which every packet that leaves is offered again, as the next of its flow:
+ * where there are so many flows that looking at each would take too long. Returns packets. */
+unsigned sim_recycle(struct sim *sim, unsigned worker);
+
+/* Go to the time at which the only worker has something to do, at least `least_ns` from now. */
+void sim_step(struct sim *sim, uint64_t least_ns);
 
 /* All workers poll every step_ns until `until`. */
 void sim_run(struct sim *sim, uint64_t until, uint64_t step_ns);

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which flow of a class is next: deficit round robin with the sparse-flow rule of FQ-CoDel (RFC
+ * 8290), over flows, or over hosts and within each over its flows. New flows go before old ones,
+ * L4S flows before Classic ones within their share (dualpi2.h). A queue whose own bucket is spent
+ * waits in the wheel. tree.c has chosen the class, shaper.c charges and sends.
+ */
+#include "dataplane/shape/shaper_private.h"
+
+#include "controlplane/channel/counters.h"
+
+static inline bool is_host(const struct queue *q)
+{
+	return q->flow == NULL;
+}
+
+/* The lists that a queue belongs in. */
+static inline struct queue_lists *owner_of(struct shaper *s, const struct queue *q)
+{
+	return q->host != 0 ? &s->pool.queues[q->host].host_part.flows
+			    : &s->classes[q->class_id].flows;
+}
+
+static inline struct queue_list *list_of(struct queue_lists *lists, const struct queue *q)
+{
+	return q->state == QUEUE_NEW ? &lists->kind[q->kind].fresh : &lists->kind[q->kind].old;
+}
+
+void queue_list_in(struct shaper *s, uint32_t index, enum queue_state state)
+{
+	struct queue *q = &s->pool.queues[index];
+	struct queue_lists *owner = owner_of(s, q);
+
+	q->state = (uint8_t)state;
+	queue_list_append(&s->pool, list_of(owner, q), index);
+	owner->listed++;
+	if (q->host == 0)
+		class_activate(s, &s->classes[q->class_id]);
+}
+
+void queue_list_out(struct shaper *s, uint32_t index)
+{
+	struct queue *q = &s->pool.queues[index];
+	struct shape_class *c = &s->classes[q->class_id];
+	struct queue_lists *owner = owner_of(s, q);
+
+	if (q->state == QUEUE_WAIT) {
+		wheel_remove(&s->wheel, index);
+		queue_list_remove(&s->pool, &c->waiting, index);
+		return;
+	}
+	queue_list_remove(&s->pool, list_of(owner, q), index);
+	/* A host that has nobody left is found out when its turn comes. */
+	if (--owner->listed == 0 && q->host == 0)
+		class_detach(s, c);
+}
+
+/* Within its owner, from one list to the end of another. */
+static void queue_relist(struct shaper *s, uint32_t index, enum queue_state state)
+{
+	struct queue *q = &s->pool.queues[index];
+	struct queue_lists *owner = owner_of(s, q);
+
+	queue_list_remove(&s->pool, list_of(owner, q), index);
+	q->state = (uint8_t)state;
+	queue_list_append(&s->pool, list_of(owner, q), index);
+}
+
+/*
+ * More than RFC 8290 grants, where such a flow waits for the round to end: as long as it has not
+ * used up its quantum it goes first, and it gets a new one when its owner has served a quantum to
+ * all. So a flow below its fair share never waits for those above theirs.
+ */
+void queue_refresh(struct shaper *s, uint32_t index)
+{
+	struct queue *q = &s->pool.queues[index];
+	struct queue_lists *owner = owner_of(s, q);
+
+	if (owner->served - q->round_at >= (uint64_t)owner->listed * SHAPE_FLOW_QUANTUM) {
+		q->deficit = q->deficit < 0 ? q->deficit + SHAPE_FLOW_QUANTUM : SHAPE_FLOW_QUANTUM;
+		q->round_at = owner->served;
+	}
+	if (q->deficit > 0)
+		queue_relist(s, index, QUEUE_NEW);
+}
+
+/* An empty queue in no list goes back to the pool. */
+static void queue_release(struct shaper *s, uint32_t index)
+{
+	struct queue *q = &s->pool.queues[index];
+
+	if (is_host(q)) {
+		host_queue_forget(s, index);
+	} else {
+		q->flow->shape[s->way].queue = 0;
+		s->classes[q->class_id].stats->backlog_flows--;
+	}
+	queue_free(&s->pool, index);
+}
+
+void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum queue_state state)
+{
+	struct queue *q = &s->pool.queues[index];
+	struct shape_class *from = &s->classes[q->class_id];
+
+	from->stats->backlog_packets -= q->packets;
+	from->stats->backlog_bytes -= q->bytes;
+	from->stats->backlog_flows--;
+	if (from->stats->backlog_packets == 0)
+		from->stats->backlog_since_ns = 0;
+	to->stats->backlog_packets += q->packets;
+	to->stats->backlog_bytes += q->bytes;
+	to->stats->backlog_flows++;
+	memset(&q->pie, 0, sizeof(q->pie)); /* the AQM may be another */
+	q->class_id = class_id_of(s, to);
+	q->kind = to->aqm == AQM_DUALPI2 ? q->kind : QUEUE_CLASSIC;
+	q->host = to->per == PER_FLOW ? 0 : host_queue_of(s, to, q->flow, s->now_ns);
+	q->round_at = owner_of(s, q)->served;
+	queue_list_in(s, index, state);
+}
+
+void queue_move(struct shaper *s, uint32_t index, struct shape_class *to)
+{
+	bool is_new = s->pool.queues[index].state == QUEUE_NEW;
+
+	queue_list_out(s, index);
+	queue_home(s, index, to, is_new ? QUEUE_NEW : QUEUE_OLD);
+}
+
+/*
+ * A queue ran empty. A new flow's stays for a round among the old ones, so that a flow gains
+ * nothing by sending each packet as a new flow (RFC 8290, 4.2).
+ */
+static void queue_emptied(struct shaper *s, uint32_t index)
+{
+	struct queue *q = &s->pool.queues[index];
+
+	if (q->state == QUEUE_NEW && owner_of(s, q)->kind[q->kind].old.head != 0) {
+		queue_relist(s, index, QUEUE_OLD);
+	} else {
+		queue_list_out(s, index);
+		queue_release(s, index);
+	}
+}
+
+/* Whose turn it is: new before old. The lists are not empty. */
+static inline uint32_t lists_head(struct queue_lists *lists)
+{
+	const struct queue_list *fresh = &lists->kind[QUEUE_CLASSIC].fresh;
+	const struct queue_list *old = &lists->kind[QUEUE_CLASSIC].old;
+	uint32_t classic = fresh->head != 0 ? fresh->head : old->head;
+	uint32_t l4s = lists->kind[QUEUE_L4S].fresh.head;
+
+	if (__builtin_expect(l4s == 0, 1))
+		l4s = lists->kind[QUEUE_L4S].old.head;
+	if (__builtin_expect(l4s == 0, 1))
+		return classic;
+	return dualq_serve_l4s(&lists->turn, true, classic != 0) ? l4s : classic;
+}
+
+/* The round is over for a queue that has used its quantum. */
+static void next_round(struct shaper *s, uint32_t index)
+{
+	struct queue *q = &s->pool.queues[index];
+
+	q->deficit += SHAPE_FLOW_QUANTUM;
+	queue_relist(s, index, QUEUE_OLD);
+}
+
+/* With many flows each is cold: fetch the next one's packet and the queue behind. */
+static inline void prefetch_behind(struct shaper *s, const struct queue *q)
+{
+	struct queue *ahead = &s->pool.queues[q->next];
+
+	if (ahead->head != NULL) {
+		rte_prefetch0(&pkt_of(ahead->head)->wire_bytes);
+		rte_prefetch0(&ahead->flow->shape[s->way]);
+	}
+	rte_prefetch0(&s->pool.queues[ahead->next]);
+}
+
+/* The flow of a host that is next, 0 if it has none left. */
+static uint32_t host_next_queue(struct shaper *s, uint32_t host)
+{
+	struct queue_lists *flows = &s->pool.queues[host].host_part.flows;
+
+	while (flows->listed > 0) {
+		uint32_t i = lists_head(flows);
+		struct queue *q = &s->pool.queues[i];
+
+		if (q->packets == 0) {
+			queue_emptied(s, i);
+		} else if (q->deficit <= 0) {
+			next_round(s, i);
+		} else {
+			return i;
+		}
+	}
+	return 0; /* the host is found empty next */
+}
+
+/* May the bucket of a flow, or of the host that it stands for, send? Else *ready_ns is when. */
+static bool own_bucket_ready(struct shaper *s, const struct shape_class *c, uint32_t index,
+	uint64_t now_ns, uint64_t *ready_ns)
+{
+	struct queue *q = &s->pool.queues[index];
+
+	if (c->per == PER_FLOW) {
+		struct flow_shape *fs = &q->flow->shape[s->way];
+		if (flow_ready(fs, &c->flow_rate, now_ns))
+			return true;
+		*ready_ns = bucket_ready_ns(fs->tat, now_ns);
+		return false;
+	}
+	if (is_host(q))
+		return host_queue_ready(s, c, index, now_ns, ready_ns);
+	struct host *host = flow_host(s, c, q->flow, now_ns);
+	if (host_ready(host, &c->flow_rate, now_ns))
+		return true;
+	*ready_ns = host_ready_ns(host, now_ns);
+	return false;
+}
+
+static void queue_wait(struct shaper *s, struct shape_class *c, uint32_t index, uint64_t ready_ns)
+{
+	queue_list_out(s, index);
+	s->pool.queues[index].state = QUEUE_WAIT;
+	queue_list_append(&s->pool, &c->waiting, index);
+	wheel_add(s, index, ready_ns);
+}
+
+uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_ns)
+{
+	while (c->flows.listed > 0) {
+		uint32_t i = lists_head(&c->flows);
+		struct queue *q = &s->pool.queues[i];
+		uint64_t ready_ns;
+
+		if (is_host(q) ? q->host_part.flows.listed == 0 : q->packets == 0) {
+			queue_emptied(s, i);
+			continue;
+		}
+		if (c->limits & LIMIT_FLOW && !own_bucket_ready(s, c, i, now_ns, &ready_ns)) {
+			queue_wait(s, c, i, ready_ns);
+			continue;
+		}
+		if (q->deficit <= 0) {
+			next_round(s, i);
+			continue;
+		}
+		if (is_host(q)) {
+			i = host_next_queue(s, i);
+			if (i == 0)
+				continue;
+			q = &s->pool.queues[i];
+		}
+		prefetch_behind(s, q);
+		if ((c->aqm != AQM_NONE || c->queue_limit_ns != 0) && !aqm_head(s, c, q, now_ns))
+			queue_emptied(s, i);
+		else
+			return i;
+	}
+	return 0;
+}
+
+static void owner_served(struct queue_lists *owner, struct queue *q, uint32_t bytes)
+{
+	owner->served += bytes;
+	q->deficit -= (int32_t)bytes;
+	if (__builtin_expect(
+		    owner->kind[QUEUE_L4S].old.head | owner->kind[QUEUE_L4S].fresh.head, 0))
+		dualq_served(&owner->turn, q->kind == QUEUE_L4S, bytes);
+}
+
+void queue_sent(struct shaper *s, uint32_t index, uint32_t bytes)
+{
+	struct queue *q = &s->pool.queues[index];
+
+	owner_served(owner_of(s, q), q, bytes);
+	if (q->host != 0) {
+		struct queue *host = &s->pool.queues[q->host];
+		owner_served(owner_of(s, host), host, bytes);
+	}
+	if (q->packets == 0)
+		queue_emptied(s, index);
+}
+
+void queue_wake(struct shaper *s, uint32_t index)
+{
+	struct queue *q = &s->pool.queues[index];
+	struct shape_class *c = &s->classes[q->class_id];
+
+	if (!is_host(q)) {
+		rte_prefetch0(&q->flow->shape[s->way]);
+		rte_prefetch0(&pkt_of(q->head)->wire_bytes);
+	}
+	queue_list_remove(&s->pool, &c->waiting, index);
+	queue_list_in(s, index, QUEUE_OLD);
+}
