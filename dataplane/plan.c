@@ -6,17 +6,21 @@
 
 #include "dataplane/plan.h"
 
+#define NO_CLASS UINT32_MAX
+
 /* Classes keep their ids by name, new ones get ids that no class has had: what is still counted or
  * waiting under the id of a class that is gone is not theirs. Only when all ids have been given out
  * free ones serve again. Id 0 is "default", always. */
 static void assign_class_ids(struct plan *plan, const struct plan *previous)
 {
 	const struct policy *policy = plan->policy;
-	bool placed[POLICY_CLASSES_MAX] = {false};
+	uint32_t unused = 0;
 
-	for (uint32_t id = 0; id < POLICY_CLASSES_MAX; id++)
+	for (uint32_t i = 0; i < policy->class_count; i++)
+		plan->class_id_of[i] = NO_CLASS;
+	for (uint32_t id = 0; id < plan->classes_max; id++)
 		plan->class_index_of[id] = -1;
-	for (uint32_t id = 0; previous != NULL && id < POLICY_CLASSES_MAX; id++) {
+	for (uint32_t id = 0; previous != NULL && id < previous->classes_max; id++) {
 		int32_t old = previous->class_index_of[id];
 		if (old < 0)
 			continue;
@@ -25,14 +29,13 @@ static void assign_class_ids(struct plan *plan, const struct plan *previous)
 			continue;
 		plan->class_id_of[now] = id;
 		plan->class_index_of[id] = now;
-		placed[now] = true;
 	}
 	plan->class_ids_given = previous != NULL ? previous->class_ids_given : 0;
-	for (uint32_t i = 0, unused = 0; i < policy->class_count; i++) {
+	for (uint32_t i = 0; i < policy->class_count; i++) {
 		uint32_t id = plan->class_ids_given;
-		if (placed[i])
+		if (plan->class_id_of[i] != NO_CLASS)
 			continue;
-		if (id < POLICY_CLASSES_MAX) {
+		if (id < plan->classes_max) {
 			plan->class_ids_given++;
 		} else {
 			while (plan->class_index_of[unused] >= 0)
@@ -44,39 +47,92 @@ static void assign_class_ids(struct plan *plan, const struct plan *previous)
 	}
 }
 
-static struct shaper_config *build_shaper(const struct plan *plan, unsigned bridge, enum way way)
+static void build_police(const struct policy_class *from, struct policer_config *to)
+{
+	struct policy_policer p = policy_policer(from);
+
+	*to = (struct policer_config){.mode = (uint8_t)p.mode,
+		.colour_aware = p.colour_aware,
+		.action = {p.action[0], p.action[1], p.action[2]},
+		.cir_bps = p.cir_bps,
+		.cbs_bytes = p.cbs_bytes,
+		.eir_bps = p.eir_bps,
+		.ebs_bytes = p.ebs_bytes};
+}
+
+static void build_class(const struct plan *plan, const struct policy_class *from,
+	const struct policy_class_rates *rates, struct shaper_class_config *to)
+{
+	to->in_use = true;
+	to->parent =
+		from->parent_index < 0 ? SHAPER_NO_PARENT : plan->class_id_of[from->parent_index];
+	to->priority = from->priority;
+	to->weight = from->weight;
+	to->burst_bytes = from->burst.bytes;
+	to->burst_ns = from->burst.ns;
+	to->flow_burst_bytes = from->flow_burst.bytes;
+	to->flow_burst_ns = from->flow_burst.ns;
+	to->queue_limit_bytes = from->queue_limit_bytes;
+	to->queue_limit_ns = from->queue_limit_ns;
+	to->aqm = (uint8_t)from->aqm;
+	to->aqm_target_ns = from->aqm_target_ns;
+	to->no_ecn = !from->ecn;
+	to->per = (uint8_t)from->per;
+	to->per_bits4 = from->per_bits4;
+	to->per_bits6 = from->per_bits6;
+	/* In bypass nothing is limited: what waits leaves at once and in order. */
+	if (plan->bypass)
+		return;
+	to->rate_bps = rates->rate_bps;
+	to->ceil_bps = rates->ceil_bps;
+	to->flow_rate_bps = from->flow_rate_bps;
+	if (from->police.mode != POLICE_NONE)
+		build_police(from, &to->police);
+}
+
+static struct shaper_config *build_shaper(
+	const struct plan *plan, const struct plan *previous, unsigned bridge, enum way way)
 {
 	const struct policy *policy = plan->policy;
 	const struct policy_bridge *b = &policy->bridges[bridge];
+	struct policy_class_rates *rates = calloc(policy->class_count, sizeof(*rates));
 	struct shaper_config *config =
-		calloc(1, sizeof(*config) + POLICY_CLASSES_MAX * sizeof(config->classes[0]));
+		calloc(1, sizeof(*config) + plan->classes_max * sizeof(config->classes[0]));
 
-	if (config == NULL)
-		return NULL;
-	config->class_count = POLICY_CLASSES_MAX;
+	if (config == NULL || rates == NULL ||
+		policy_resolve_rates(policy, bridge, way == WAY_UP, rates) != 0)
+		goto fail;
+	config->class_count = plan->classes_max;
 	config->overhead_bytes = b->overhead_bytes;
+	config->frame_min_bytes = b->frame_min_bytes;
 	config->link_burst_ns = b->burst_ns;
 	if (!policy->bypass)
 		config->link_bps = way == WAY_UP ? b->up_bps : b->down_bps;
-	for (uint32_t i = 0; i < policy->class_count; i++) {
-		const struct policy_class *from = &policy->classes[i];
-		struct shaper_class_config *to = &config->classes[plan->class_id_of[i]];
-		to->in_use = true;
-		to->priority = from->priority;
-		to->weight = from->weight;
-		to->burst_bytes = from->burst_bytes;
-		to->flow_burst_bytes = from->flow_burst_bytes;
-		to->queue_limit_bytes = from->queue_limit_bytes;
-		to->queue_limit_ns = from->queue_limit_ns;
-		to->aqm = from->aqm;
-		/* In bypass nothing is limited: what waits leaves at once and in order. */
-		if (!policy->bypass) {
-			to->rate_bps = from->rate_bps;
-			to->ceil_bps = from->ceil_bps;
-			to->flow_rate_bps = from->flow_rate_bps;
-		}
-	}
+	for (uint32_t i = 0; i < policy->class_count; i++)
+		build_class(plan, &policy->classes[i], &rates[i],
+			&config->classes[plan->class_id_of[i]]);
+	if (shaper_config_prepare(
+		    config, previous == NULL ? NULL : previous->shaper[bridge][way]) != 0)
+		goto fail;
+	free(rates);
 	return config;
+
+fail:
+	free(rates);
+	free(config);
+	return NULL;
+}
+
+/* With thousands of rules a classifier takes long to make: while the rules stay, so does it. */
+static struct classifier *make_classifier(struct plan *plan, const struct plan *previous)
+{
+	if (previous == NULL || !classifier_is_same(previous->policy, previous->class_id_of,
+					plan->policy, plan->class_id_of))
+		return classifier_create(plan->policy, plan->class_id_of, SOCKET_ID_ANY);
+	/* Flows need not be looked at again either, if their peers are the same as well. */
+	if (memcmp(previous->policy->peers, plan->policy->peers, sizeof(plan->policy->peers)) == 0)
+		plan->flows_generation = previous->flows_generation;
+	return classifier_share(previous->classifier);
 }
 
 struct plan *plan_build(struct policy *policy, const struct plan *previous, uint32_t generation,
@@ -90,17 +146,25 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 	plan->policy = policy;
 	plan->bypass = policy->bypass;
 	plan->compress = policy->bypass ? COMPRESS_OFF : policy->compress;
+	plan->classes_max = policy->appliance.classes;
+	plan->class_id_of = calloc(policy->class_count, sizeof(*plan->class_id_of));
+	plan->class_index_of = calloc(plan->classes_max, sizeof(*plan->class_index_of));
+	plan->class_compress = calloc(plan->classes_max, sizeof(*plan->class_compress));
+	if (plan->class_id_of == NULL || plan->class_index_of == NULL ||
+		plan->class_compress == NULL)
+		goto no_memory;
 	assign_class_ids(plan, previous);
 	for (uint32_t i = 0; i < policy->class_count; i++)
 		plan->class_compress[plan->class_id_of[i]] = policy->classes[i].compress;
 	for (unsigned b = 0; b < policy->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
-			plan->shaper[b][way] = build_shaper(plan, b, way);
+			plan->shaper[b][way] = build_shaper(plan, previous, b, way);
 			if (plan->shaper[b][way] == NULL)
 				goto no_memory;
 		}
 	}
-	plan->classifier = classifier_create(policy, plan->class_id_of, SOCKET_ID_ANY);
+	plan->flows_generation = generation;
+	plan->classifier = make_classifier(plan, previous);
 	if (plan->classifier == NULL)
 		goto no_memory;
 	return plan;
@@ -121,12 +185,19 @@ void plan_free(void *arg)
 
 	if (plan == NULL)
 		return;
-	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)
-		for (unsigned way = 0; way < WAYS; way++)
+	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++) {
+		for (unsigned way = 0; way < WAYS; way++) {
+			if (plan->shaper[b][way] != NULL)
+				shaper_config_release(plan->shaper[b][way]);
 			free(plan->shaper[b][way]);
+		}
+	}
 	if (plan->classifier != NULL)
 		classifier_destroy(plan->classifier);
 	policy_free(plan->policy);
+	free(plan->class_id_of);
+	free(plan->class_index_of);
+	free(plan->class_compress);
 	free(plan);
 }
 

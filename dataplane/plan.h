@@ -14,15 +14,17 @@
 #include "dataplane/shape/shaper.h"
 
 struct plan {
-	uint32_t generation; /* 1, 2, 3...: `policy 42` in the CLI */
+	uint32_t generation;	   /* 1, 2, 3...: `policy 42` in the CLI */
+	uint32_t flows_generation; /* of the plan since which flows have had their class and peer */
 	struct policy *policy;
-	struct classifier *classifier;
+	struct classifier *classifier; /* shared by plans with the same rules */
 	struct shaper_config *shaper[POLICY_BRIDGES_MAX][WAYS];
 	/* A class keeps its id from plan to plan for as long as its name exists. */
-	uint32_t class_id_of[POLICY_CLASSES_MAX];   /* policy index -> class id */
-	int32_t class_index_of[POLICY_CLASSES_MAX]; /* class id -> policy index, -1: unused */
-	uint32_t class_ids_given;		    /* ids from here on were never any class's */
-	bool class_compress[POLICY_CLASSES_MAX];    /* by class id */
+	uint32_t classes_max;	  /* class ids, appliance.classes */
+	uint32_t *class_id_of;	  /* policy index -> class id */
+	int32_t *class_index_of;  /* class id -> policy index, -1: unused; [classes_max] */
+	uint32_t class_ids_given; /* ids from here on were never any class's */
+	bool *class_compress;	  /* by class id; [classes_max] */
 	enum policy_compress compress;
 	bool bypass;
 };
@@ -36,8 +38,9 @@ struct links {
 
 /*
  * Make a plan of `policy`, with `generation`. Classes that `previous` (may be NULL) has by the same
- * name keep their ids. The plan owns the policy from then on. NULL without memory, with `error`
- * saying so; the policy is then still the caller's.
+ * name keep their ids; `previous` is the plan that the workers use or change to. The plan owns the
+ * policy from then on. NULL without memory, with `error` saying so; the policy is then still the
+ * caller's.
  */
 struct plan *plan_build(struct policy *policy, const struct plan *previous, uint32_t generation,
 	char *error, size_t error_len);

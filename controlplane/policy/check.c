@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Contradictions within appliance, bridges and classes, and what may not change live. Rules and
- * peers are in check_match.c.
+ * Contradictions within appliance and bridges, and what may not change live. Classes are in
+ * check_class.c and check_tree.c, rules and peers in check_match.c.
  */
 #include "controlplane/policy/check.h"
 
@@ -19,19 +19,52 @@
 
 #define CPUS_ONLINE "/sys/devices/system/cpu/online"
 
-/* A number in its field is as much in range as one in the text: a live change writes fields. */
-static void check_numbers(const struct option_group *group, const void *base, const char *path,
+static bool number_in_range(const struct option *o, const void *base)
+{
+	const char *field = (const char *)base + o->offset;
+	const struct policy_rate *rate = (const void *)field;
+	const struct policy_burst *burst = (const void *)field;
+	const struct policy_class *class = base;
+	uint64_t number = 0;
+
+	switch (o->type) {
+	case OPTION_INT:
+	case OPTION_RATE:
+	case OPTION_TIME:
+	case OPTION_SIZE:
+	case OPTION_MEMORY:
+		number = value_number(o, base);
+		return (number == 0 && o->empty != NULL) || (number >= o->min && number <= o->max);
+	case OPTION_SIGNED:
+		return *(const int32_t *)field >= (int64_t)o->min &&
+		       *(const int32_t *)field <= (int64_t)o->max;
+	case OPTION_SHARE:
+		return rate->ppm <= UNITS_PPM && (rate->ppm == 0 || rate->bps == 0) &&
+		       (rate->bps == 0 || (rate->bps >= o->min && rate->bps <= o->max));
+	case OPTION_BURST:
+		if (burst->bytes == 0 && burst->ns == 0)
+			return o->empty != NULL;
+		return burst->ns == 0	   ? burst->bytes >= o->min && burst->bytes <= o->max
+		       : burst->bytes == 0 ? burst->ns >= OPTION_BURST_NS_MIN &&
+						     burst->ns <= OPTION_BURST_NS_MAX
+					   : false;
+	case OPTION_PER:
+		return class->per <= PER_WAN && class->per_bits4 < 32 && class->per_bits6 < 128;
+	case OPTION_ACTION:
+		return value_number(o, base) <= POLICE_DROP;
+	default:
+		return true;
+	}
+}
+
+void check_numbers(const struct option_group *group, const void *base, const char *path,
 	struct policy_problems *problems)
 {
 	char option[CHECK_PATH_MAX], accepted[VALUE_ACCEPTED_MAX];
 
 	for (uint32_t i = 0; i < group->count; i++) {
 		const struct option *o = &group->options[i];
-		if (o->type != OPTION_INT && o->type != OPTION_RATE && o->type != OPTION_TIME &&
-			o->type != OPTION_SIZE && o->type != OPTION_MEMORY)
-			continue;
-		uint64_t number = value_number(o, base);
-		if ((number == 0 && o->empty != NULL) || (number >= o->min && number <= o->max))
+		if (number_in_range(o, base))
 			continue;
 		snprintf(option, sizeof(option), "%s.%s", path, o->name);
 		problem_error(problems, 0, option, "out of range; accepted: %s",
@@ -132,31 +165,42 @@ static void check_inpath(const struct policy *policy, unsigned index, unsigned f
 	}
 }
 
-/* What the classes are assured must fit into each link that is shaped. */
-static void check_assured(const struct policy *policy, unsigned index, bool up, uint64_t assured,
-	struct policy_problems *problems)
+/* Rate tracking moves the rate of a way between the two, by the delay that the peers measure. */
+static void check_tracking(
+	const struct policy *policy, unsigned index, bool up, struct policy_problems *problems)
 {
 	const struct policy_bridge *b = &policy->bridges[index];
-	uint64_t link = up ? b->up_bps : b->down_bps;
-	char option[CHECK_PATH_MAX], sum[UNITS_TEXT_MAX], has[UNITS_TEXT_MAX];
+	uint64_t least = up ? b->up_min_bps : b->down_min_bps, most = up ? b->up_bps : b->down_bps;
+	const char *name = up ? "up" : "down";
+	char option[CHECK_PATH_MAX], low[UNITS_TEXT_MAX], high[UNITS_TEXT_MAX];
+	bool has_peer = false;
 
-	if (link == 0 || assured <= link)
+	snprintf(option, sizeof(option), "bridges[%u].%s", index, name);
+	if (least == 0 || problem_reported(problems, option))
 		return;
-	snprintf(option, sizeof(option), "bridges[%u].%s", index, up ? "up" : "down");
-	problem_error(problems, 0, option,
-		"the classes are assured %s in all, but this link has %s; lower classes[].rate or "
-		"raise the link",
-		units_rate_text(assured, sum), units_rate_text(link, has));
+	snprintf(option, sizeof(option), "bridges[%u].%s_min", index, name);
+	if (most == 0)
+		problem_error(problems, 0, option,
+			"the rate is tracked between %s_min and %s, but %s is unlimited; accepted: "
+			"with a rate there",
+			name, name, name);
+	else if (least > most)
+		problem_error(problems, 0, option, "%s is above %s, %s; accepted: %s_min <= %s",
+			units_rate_text(least, low), name, units_rate_text(most, high), name, name);
+	for (unsigned i = 0; i < policy->peer_count; i++)
+		has_peer |= policy->peers[i].bridge == index;
+	if (!has_peer && !problem_reported(problems, "peers"))
+		problem_error(problems, 0, option,
+			"the rate is tracked by the delay to a peer, and bridge \"%s\" leads to "
+			"none; "
+			"accepted: with a peer",
+			b->name);
 }
 
 static void check_bridges(const struct policy *policy, struct policy_problems *problems)
 {
 	char path[CHECK_PATH_MAX], option[CHECK_PATH_MAX + 8];
-	uint64_t assured = 0;
 
-	for (uint32_t i = 0; i < policy->class_count; i++)
-		if (__builtin_add_overflow(assured, policy->classes[i].rate_bps, &assured))
-			assured = UINT64_MAX;
 	for (unsigned i = 0; i < policy->bridge_count; i++) {
 		const struct policy_bridge *b = &policy->bridges[i];
 		snprintf(path, sizeof(path), "bridges[%u]", i);
@@ -183,96 +227,22 @@ static void check_bridges(const struct policy *policy, struct policy_problems *p
 		}
 		check_inpath(policy, i, 4, problems);
 		check_inpath(policy, i, 6, problems);
-		check_assured(policy, i, true, assured, problems);
-		check_assured(policy, i, false, assured, problems);
+		check_tracking(policy, i, true, problems);
+		check_tracking(policy, i, false, problems);
 	}
 	check_devices(policy, problems);
-}
-
-static void check_class(const struct policy *policy, uint32_t index, const char *path,
-	struct policy_problems *problems)
-{
-	const struct policy_class *c = &policy->classes[index];
-	char option[CHECK_PATH_MAX + 12], a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX];
-	uint32_t mtu = policy->appliance.mtu;
-	const struct {
-		const char *name;
-		uint32_t bytes;
-		bool used;
-	} sizes[] = {
-		{"burst", c->burst_bytes, c->burst_bytes != 0},
-		{"flow_burst", c->flow_burst_bytes, c->flow_rate_bps != 0},
-		{"queue_size", c->queue_limit_bytes, true},
-	};
-
-	check_numbers(&options_class, c, path, problems);
-	if (c->ceil_bps != 0 && c->ceil_bps < c->rate_bps) {
-		snprintf(option, sizeof(option), "%s.ceil", path);
-		problem_error(problems, 0, option,
-			"class \"%s\": ceil %s is below rate %s; accepted: ceil >= rate", c->name,
-			units_rate_text(c->ceil_bps, a), units_rate_text(c->rate_bps, b));
-	}
-	if (c->ceil_bps != 0 && c->flow_rate_bps > c->ceil_bps) {
-		snprintf(option, sizeof(option), "%s.flow_rate", path);
-		problem_warn(problems, 0, option,
-			"class \"%s\": flow_rate %s is above ceil %s and limits nothing", c->name,
-			units_rate_text(c->flow_rate_bps, a), units_rate_text(c->ceil_bps, b));
-	}
-	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		/* Out of its own range is said already. */
-		if (!sizes[i].used || sizes[i].bytes >= mtu || sizes[i].bytes < 1500)
-			continue;
-		snprintf(option, sizeof(option), "%s.%s", path, sizes[i].name);
-		problem_error(problems, 0, option,
-			"class \"%s\": %s holds no packet of appliance.mtu; accepted: at least %u "
-			"B",
-			c->name, units_size_text(sizes[i].bytes, a), mtu);
-	}
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct policy_class *const *x = a, *const *y = b;
-	int order = strcmp((*x)->name, (*y)->name);
-
-	return order != 0 ? order : (*x > *y) - (*x < *y);
-}
-
-/* Sorted rather than each with each: a thousand classes are checked at every live change. */
-static void check_class_names(
-	const struct policy *policy, const uint32_t *class_index, struct policy_problems *problems)
-{
-	const struct policy_class *sorted[POLICY_CLASSES_MAX];
-	char option[CHECK_PATH_MAX];
-
-	for (uint32_t i = 0; i < policy->class_count; i++)
-		sorted[i] = &policy->classes[i];
-	qsort(sorted, policy->class_count, sizeof(sorted[0]), by_name);
-	for (uint32_t i = 1; i < policy->class_count; i++) {
-		uint32_t index = (uint32_t)(sorted[i] - policy->classes);
-		if (*sorted[i]->name == '\0' || strcmp(sorted[i]->name, sorted[i - 1]->name) != 0)
-			continue;
-		snprintf(option, sizeof(option), "classes[%u].name",
-			class_index == NULL ? index : class_index[index]);
-		problem_error(problems, 0, option, "another class is already called \"%s\"",
-			sorted[i]->name);
-	}
 }
 
 void check_policy(
 	const struct policy *policy, const uint32_t *class_index, struct policy_problems *problems)
 {
-	char path[CHECK_PATH_MAX];
-
+	/* First: it has to know what could not be read, not what the others find. */
+	check_tree(policy, class_index, problems);
 	check_appliance(&policy->appliance, problems);
 	check_bridges(policy, problems);
-	for (uint32_t i = 0; i < policy->class_count; i++) {
-		snprintf(path, sizeof(path), "classes[%u]",
-			class_index == NULL ? i : class_index[i]);
-		check_class(policy, i, path, problems);
-	}
-	check_class_names(policy, class_index, problems);
-	check_rules(policy, problems);
+	check_classes(policy, class_index, problems);
+	/* A live change changes no rules: what was said of them when they were read still holds. */
+	check_rules(policy, class_index != NULL, problems);
 	check_peers(policy, problems);
 }
 

@@ -85,7 +85,7 @@ static void mark_damaged(const struct policy_problems *problems, bool damaged[PO
 	}
 }
 
-void check_rules(const struct policy *policy, struct policy_problems *problems)
+void check_rules(const struct policy *policy, bool find_unused, struct policy_problems *problems)
 {
 	bool damaged[POLICY_RULES_MAX];
 	char path[CHECK_PATH_MAX];
@@ -95,7 +95,7 @@ void check_rules(const struct policy *policy, struct policy_problems *problems)
 		const struct policy_match *m = &policy->rules[i].match;
 		snprintf(path, sizeof(path), "rules[%u].match", i);
 		check_match(m, path, problems);
-		for (uint32_t j = 0; j < i && !damaged[i]; j++) {
+		for (uint32_t j = 0; find_unused && j < i && !damaged[i]; j++) {
 			if (damaged[j] || !match_covers(&policy->rules[j].match, m))
 				continue;
 			snprintf(path, sizeof(path), "rules[%u]", i);

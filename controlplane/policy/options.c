@@ -5,6 +5,7 @@
  */
 #include "controlplane/policy/options.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "controlplane/policy/policy.h"
@@ -35,11 +36,24 @@ static const struct option_word proto_words[] = {{"icmp", 1}, {"igmp", 2}, {"tcp
 	{"vrrp", 112}, {"sctp", 132}, {NULL, 0}};
 
 /* RFC 2474, 2597, 3246, 5865, 8622. */
-static const struct option_word dscp_words[] = {{"default", 0}, {"le", 1}, {"cs1", 8}, {"af11", 10},
-	{"af12", 12}, {"af13", 14}, {"cs2", 16}, {"af21", 18}, {"af22", 20}, {"af23", 22},
-	{"cs3", 24}, {"af31", 26}, {"af32", 28}, {"af33", 30}, {"cs4", 32}, {"af41", 34},
-	{"af42", 36}, {"af43", 38}, {"cs5", 40}, {"va", 44}, {"ef", 46}, {"cs6", 48}, {"cs7", 56},
-	{NULL, 0}};
+#define DSCP_WORDS                                                                                 \
+	{"default", 0}, {"le", 1}, {"cs1", 8}, {"af11", 10}, {"af12", 12}, {"af13", 14},           \
+		{"cs2", 16}, {"af21", 18}, {"af22", 20}, {"af23", 22}, {"cs3", 24}, {"af31", 26},  \
+		{"af32", 28}, {"af33", 30}, {"cs4", 32}, {"af41", 34}, {"af42", 36}, {"af43", 38}, \
+		{"cs5", 40}, {"va", 44}, {"ef", 46}, {"cs6", 48}, {"cs7", 56},                     \
+	{                                                                                          \
+		NULL, 0                                                                            \
+	}
+static const struct option_word dscp_words[] = {DSCP_WORDS};
+static const struct option_word action_words[] = {
+	{"pass", POLICE_PASS}, {"drop", POLICE_DROP}, DSCP_WORDS};
+
+static const struct option_word aqm_words[] = {{"none", AQM_NONE}, {"codel", AQM_CODEL},
+	{"pie", AQM_PIE}, {"dualpi2", AQM_DUALPI2}, {NULL, 0}};
+static const struct option_word per_words[] = {{"flow", PER_FLOW}, {"src", PER_SRC},
+	{"dst", PER_DST}, {"lan", PER_LAN}, {"wan", PER_WAN}, {NULL, 0}};
+static const struct option_word police_words[] = {{"none", POLICE_NONE}, {"srtcm", POLICE_SRTCM},
+	{"trtcm", POLICE_TRTCM}, {"trtcm-4115", POLICE_TRTCM_4115}, {NULL, 0}};
 
 static const struct option_word vlan_words[] = {{"untagged", 0}, {NULL, 0}};
 
@@ -55,7 +69,12 @@ static const struct option appliance[] = {
 	{"flows", OPTION_INT, A(flows), .min = 1024, .max = 16777216, .fallback = "262144"},
 	{"buffers", OPTION_INT, A(buffers), .min = 1024, .max = 16777216, .empty = "auto",
 		.fallback = "auto"},
-	{"queues", OPTION_INT, A(queues), .min = 64, .max = 1048576, .fallback = "4096"},
+	{"queues", OPTION_INT, A(queues), .min = 64, .max = 4194304, .fallback = "4096"},
+	{"classes", OPTION_INT, A(classes), .min = 64, .max = POLICY_CLASSES_MAX,
+		.fallback = "1024"},
+	{"hosts", OPTION_INT, A(hosts), .max = 4194304, .fallback = "65536"},
+	{"distributions", OPTION_INT, A(distributions), .min = 1, .max = POLICY_CLASSES_MAX,
+		.fallback = "1024"},
 	{"mtu", OPTION_INT, A(mtu), .min = 1500, .max = 9000, .fallback = "1500"},
 	{"group", OPTION_NAME, A(group), .empty = "", .fallback = ""},
 };
@@ -75,30 +94,57 @@ static const struct option bridge[] = {
 		.fallback = "unlimited"},
 	{"down", OPTION_RATE, B(down_bps), RATES, .live = true, .empty = "unlimited",
 		.fallback = "unlimited"},
-	{"overhead", OPTION_INT, B(overhead_bytes), .live = true, .max = 256, .fallback = "24"},
+	{"up_min", OPTION_RATE, B(up_min_bps), RATES, .live = true, .empty = "none",
+		.fallback = "none"},
+	{"down_min", OPTION_RATE, B(down_min_bps), RATES, .live = true, .empty = "none",
+		.fallback = "none"},
+	{"overhead", OPTION_SIGNED, B(overhead_bytes), .live = true, .min = (uint64_t)-64,
+		.max = 256, .fallback = "24"},
+	{"frame_min", OPTION_INT, B(frame_min_bytes), .live = true, .max = 256, .fallback = "60"},
 	{"burst", OPTION_TIME, B(burst_ns), .live = true, .min = 10000, .max = 1000000000,
 		.fallback = "1 ms"},
 };
 
 #define C(member) FIELD(policy_class, member)
+#define BURST .min = 1500, .max = 1000000000
 static const struct option class[] = {
 	{"name", OPTION_NAME, C(name)},
+	{"parent", OPTION_PARENT, C(parent_index), .empty = "", .fallback = ""},
 	{"priority", OPTION_INT, C(priority), .max = 7, .fallback = "4"},
 	{"weight", OPTION_INT, C(weight), .min = 1, .max = 1000, .fallback = "10"},
-	{"rate", OPTION_RATE, C(rate_bps), RATES, .empty = "none", .fallback = "none"},
-	{"ceil", OPTION_RATE, C(ceil_bps), RATES, .empty = "unlimited", .fallback = "unlimited"},
-	{"burst", OPTION_SIZE, C(burst_bytes), .min = 1500, .max = 1000000000, .empty = "auto",
-		.fallback = "auto"},
+	{"rate", OPTION_SHARE, C(rate), RATES, .empty = "none", .fallback = "none"},
+	{"ceil", OPTION_SHARE, C(ceil), RATES, .empty = "unlimited", .fallback = "unlimited"},
+	{"burst", OPTION_BURST, C(burst), BURST, .empty = "auto", .fallback = "auto"},
 	{"flow_rate", OPTION_RATE, C(flow_rate_bps), RATES, .empty = "unlimited",
-		.fallback = "unlimited"},
-	{"flow_burst", OPTION_SIZE, C(flow_burst_bytes), .min = 1500, .max = 1000000000,
-		.fallback = "30 kB"},
+		.fallback = "unlimited", .per_flow = true},
+	{"flow_burst", OPTION_BURST, C(flow_burst), BURST, .fallback = "30 kB", .per_flow = true},
+	{"per", OPTION_PER, C(per), .words = per_words, .fallback = "flow", .per_flow = true},
 	{"queue_time", OPTION_TIME, C(queue_limit_ns), .min = 1000000, .max = 4000000000,
-		.empty = "none", .fallback = "none"},
+		.empty = "none", .fallback = "none", .per_flow = true},
 	{"queue_size", OPTION_SIZE, C(queue_limit_bytes), .min = 3000, .max = 1000000000,
-		.fallback = "512 kB"},
-	{"aqm", OPTION_BOOL, C(aqm), .fallback = "true"},
-	{"compress", OPTION_BOOL, C(compress), .fallback = "false"},
+		.fallback = "512 kB", .per_flow = true},
+	{"aqm", OPTION_WORD, C(aqm), .words = aqm_words, .fallback = "codel", .per_flow = true},
+	{"aqm_target", OPTION_TIME, C(aqm_target_ns), .min = 100000, .max = 1000000000,
+		.empty = "auto", .fallback = "auto", .per_flow = true},
+	{"ecn", OPTION_BOOL, C(ecn), .fallback = "true", .per_flow = true},
+	{"police", OPTION_WORD, C(police.mode), .words = police_words, .fallback = "none"},
+	{"cir", OPTION_RATE, C(police.cir_bps), RATES, .empty = "none", .fallback = "none"},
+	{"cbs", OPTION_SIZE, C(police.cbs_bytes), .min = 1500, .max = 4000000000, .empty = "auto",
+		.fallback = "auto"},
+	{"pir", OPTION_RATE, C(police.pir_bps), RATES, .empty = "none", .fallback = "none"},
+	{"pbs", OPTION_SIZE, C(police.pbs_bytes), .min = 1500, .max = 4000000000, .empty = "auto",
+		.fallback = "auto"},
+	{"eir", OPTION_RATE, C(police.eir_bps), RATES, .empty = "none", .fallback = "none"},
+	{"ebs", OPTION_SIZE, C(police.ebs_bytes), .min = 1500, .max = 4000000000, .empty = "auto",
+		.fallback = "auto"},
+	{"colour_aware", OPTION_BOOL, C(police.colour_aware), .fallback = "false"},
+	{"green", OPTION_ACTION, C(police.action[0]), .max = 63, .words = action_words,
+		.fallback = "pass"},
+	{"yellow", OPTION_ACTION, C(police.action[1]), .max = 63, .words = action_words,
+		.fallback = "pass"},
+	{"red", OPTION_ACTION, C(police.action[2]), .max = 63, .words = action_words,
+		.fallback = "drop"},
+	{"compress", OPTION_BOOL, C(compress), .fallback = "false", .per_flow = true},
 };
 
 #define M(member) FIELD(policy_match, member)
@@ -142,6 +188,8 @@ static const struct option top[] = {
 		.fallback = "on"},
 	{"bypass", OPTION_BOOL, FIELD(policy, bypass), .fallback = "false"},
 };
+
+static_assert(sizeof(class) / sizeof(class[0]) <= OPTIONS_MAX, "the longest group");
 
 const struct option_group options_appliance = GROUP("appliance", appliance, policy_appliance);
 const struct option_group options_bridge = GROUP("bridges", bridge, policy_bridge);

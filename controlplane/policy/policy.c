@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A policy as an object: copy, free, find by name, print. read.c makes them, policy.h is the
- * manual.
+ * A policy as an object: copy, free, change, print. read.c makes them, policy.h is the manual.
  */
 #include "controlplane/policy/policy.h"
 
@@ -19,6 +18,7 @@ void policy_free(struct policy *policy)
 		return;
 	explicit_bzero(policy->peers, sizeof(policy->peers));
 	free(policy->classes);
+	free(policy->classes_by_name);
 	free(policy->rules);
 	free(policy);
 }
@@ -41,56 +41,35 @@ struct policy *policy_copy(const struct policy *policy)
 		return NULL;
 	copy->classes = duplicate(policy->classes, policy->class_count * sizeof(*policy->classes));
 	copy->rules = duplicate(policy->rules, policy->rule_count * sizeof(*policy->rules));
-	if (copy->classes == NULL || copy->rules == NULL) {
+	if (policy->classes_by_name != NULL)
+		copy->classes_by_name = duplicate(policy->classes_by_name,
+			policy->class_count * sizeof(*policy->classes_by_name));
+	if (copy->classes == NULL || copy->rules == NULL ||
+		(policy->classes_by_name != NULL && copy->classes_by_name == NULL)) {
 		policy_free(copy);
 		return NULL;
 	}
 	return copy;
 }
 
-/* A name that was refused while reading is empty, and nothing is called that. */
-static bool is_called(const char *name, const char *wanted)
-{
-	return *name != '\0' && strcmp(name, wanted) == 0;
-}
-
-int policy_find_class(const struct policy *policy, const char *name)
-{
-	for (uint32_t i = 0; i < policy->class_count; i++)
-		if (is_called(policy->classes[i].name, name))
-			return (int)i;
-	return -ENOENT;
-}
-
-int policy_find_bridge(const struct policy *policy, const char *name)
-{
-	for (uint16_t i = 0; i < policy->bridge_count; i++)
-		if (is_called(policy->bridges[i].name, name))
-			return i;
-	return -ENOENT;
-}
-
-int policy_find_peer(const struct policy *policy, const char *name)
-{
-	for (uint16_t i = 0; i < policy->peer_count; i++)
-		if (is_called(policy->peers[i].name, name))
-			return i;
-	return -ENOENT;
-}
-
 struct printer {
 	const struct policy *policy;
 	FILE *out;
 	char text[VALUE_TEXT_MAX];
+	union values_any defaults; /* of the group that is printed */
 };
 
-/* The options that differ from their defaults, each with `before` in front of it. */
-static void print_options(
-	struct printer *p, const struct option_group *group, const void *base, const char *before)
+/* The options that differ from the struct `defaults` (NULL: all), each with `before` in front of
+ * it.
+ */
+static void print_options(struct printer *p, const struct option_group *group, const void *base,
+	const void *defaults, const char *before)
 {
 	for (uint32_t i = 0; i < group->count; i++) {
 		const struct option *o = &group->options[i];
-		if (o->type != OPTION_MATCH && !value_is_default(o, base))
+		bool is_default =
+			defaults != NULL && o->fallback != NULL && value_same(o, base, defaults);
+		if (o->type != OPTION_MATCH && !is_default)
 			fprintf(p->out, "%s%s = %s;", before, o->name,
 				value_text(p->policy, o, base, p->text));
 	}
@@ -100,10 +79,11 @@ static void print_list(
 	struct printer *p, const struct option_group *group, const void *first, uint32_t count)
 {
 	fprintf(p->out, "\n%s = (", group->name);
+	values_set_defaults(group, &p->defaults);
 	for (uint32_t i = 0; i < count; i++) {
 		fprintf(p->out, "%s\n  {", i == 0 ? "" : ",");
-		print_options(
-			p, group, (const char *)first + (size_t)i * group->struct_size, "\n    ");
+		print_options(p, group, (const char *)first + (size_t)i * group->struct_size,
+			&p->defaults, "\n    ");
 		fprintf(p->out, "\n  }");
 	}
 	fprintf(p->out, "\n);\n");
@@ -112,12 +92,13 @@ static void print_list(
 static void print_rules(struct printer *p)
 {
 	fprintf(p->out, "\nrules = (");
+	values_set_defaults(&options_match, &p->defaults);
 	for (uint32_t i = 0; i < p->policy->rule_count; i++) {
 		const struct policy_rule *rule = &p->policy->rules[i];
 		fprintf(p->out, "%s\n  { match = {", i == 0 ? "" : ",");
-		print_options(p, &options_match, &rule->match, " ");
+		print_options(p, &options_match, &rule->match, &p->defaults, " ");
 		fprintf(p->out, " };");
-		print_options(p, &options_rule, rule, " ");
+		print_options(p, &options_rule, rule, NULL, " ");
 		fprintf(p->out, " }");
 	}
 	fprintf(p->out, "\n);\n");
@@ -133,9 +114,10 @@ char *policy_print(const struct policy *policy)
 	if (p.out == NULL)
 		return NULL;
 	fprintf(p.out, "appliance = {");
-	print_options(&p, &options_appliance, &policy->appliance, "\n  ");
+	values_set_defaults(&options_appliance, &p.defaults);
+	print_options(&p, &options_appliance, &policy->appliance, &p.defaults, "\n  ");
 	fprintf(p.out, "\n};");
-	print_options(&p, &options_top, policy, "\n");
+	print_options(&p, &options_top, policy, NULL, "\n");
 	fprintf(p.out, "\n");
 	print_list(&p, &options_bridge, policy->bridges, policy->bridge_count);
 	print_list(&p, &options_class, policy->classes, policy->class_count);
@@ -147,4 +129,36 @@ char *policy_print(const struct policy *policy)
 		return NULL;
 	}
 	return text;
+}
+
+static int set_option(struct policy *policy, const struct option_group *group, void *base,
+	const char *name, const char *value, bool all_live, char error[POLICY_ERROR_MAX])
+{
+	const struct option *o = option_find(group, name);
+
+	if (o == NULL) {
+		snprintf(error, POLICY_ERROR_MAX, "there is no option \"%.40s\" of %s", name,
+			group->name);
+		return -ENOENT;
+	}
+	if (!o->live && (!all_live || o->type == OPTION_NAME)) {
+		snprintf(error, POLICY_ERROR_MAX,
+			"%s: can't change while running; restart the daemon for it", o->name);
+		return -EBUSY;
+	}
+	return value_from_words(policy, o, value, base, error);
+}
+
+int policy_set_class(struct policy *policy, uint32_t class_index, const char *option,
+	const char *value, char error[POLICY_ERROR_MAX])
+{
+	return set_option(
+		policy, &options_class, &policy->classes[class_index], option, value, true, error);
+}
+
+int policy_set_bridge(struct policy *policy, unsigned bridge, const char *option, const char *value,
+	char error[POLICY_ERROR_MAX])
+{
+	return set_option(
+		policy, &options_bridge, &policy->bridges[bridge], option, value, false, error);
 }

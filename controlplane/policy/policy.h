@@ -18,9 +18,24 @@
 #define POLICY_BRIDGES_MAX 8
 #define POLICY_PEERS_MAX 16
 #define POLICY_NETWORKS_MAX 64
-#define POLICY_CLASSES_MAX 1024 /* class "default" included */
+#define POLICY_CLASSES_MAX                                                                         \
+	131072		   /* class "default" included; see also policy_appliance.classes          \
+			    */
+#define POLICY_DEPTH_MAX 8 /* levels of groups and classes below the link */
 #define POLICY_RULES_MAX 4096
 #define POLICY_KEY_MAX 128
+#define POLICY_ERROR_MAX 300 /* what policy_set_class() says */
+
+/* What AQM the flow queues of a class get. */
+enum policy_aqm { AQM_NONE, AQM_CODEL, AQM_PIE, AQM_DUALPI2 };
+/* Whose rate a class's flow_rate is: each flow's, or that of each host or network at one end of its
+ * flows. src opened the flow, dst was called; lan and wan are the ends as the bridge lies. */
+enum policy_per { PER_FLOW, PER_SRC, PER_DST, PER_LAN, PER_WAN };
+/* RFC 2697, RFC 2698, RFC 4115. */
+enum policy_police { POLICE_NONE, POLICE_SRTCM, POLICE_TRTCM, POLICE_TRTCM_4115 };
+/* What becomes of a packet of a colour; 0..63: it gets this DSCP. */
+#define POLICE_PASS 64
+#define POLICE_DROP 65
 
 enum policy_poll { POLL_ADAPTIVE, POLL_BUSY };
 enum policy_compress { COMPRESS_OFF, COMPRESS_ON, COMPRESS_DRY_RUN };
@@ -50,8 +65,11 @@ struct policy_appliance {
 	uint32_t memory_mb; /* upper bound for all of the daemon's packet memory; 0: computed */
 	uint32_t flows;	    /* flows per worker */
 	uint32_t buffers;   /* packet buffers in all; 0: computed */
-	uint32_t queues; /* flow queues per worker, bridge and way: flows that may wait at once */
-	uint16_t mtu;	 /* largest IP packet, 1500..9000: sizes the buffers */
+	uint32_t queues;  /* flow queues per worker, bridge and way: flows that may wait at once */
+	uint32_t classes; /* that may ever exist at once */
+	uint32_t hosts;	  /* hosts and networks with buckets of their own, per bridge and way */
+	uint32_t distributions; /* classes that get delay and RTT distributions, the first ones */
+	uint16_t mtu;		/* largest IP packet, 1500..9000: sizes the buffers */
 	char group[POLICY_NAME_MAX]; /* group that may use sluicectl; "": root only */
 };
 
@@ -60,26 +78,57 @@ struct policy_bridge {
 	char lan[POLICY_DEVICE_MAX], wan[POLICY_DEVICE_MAX];
 	struct policy_prefix address4, address6; /* in-path addresses */
 	struct policy_address gateway4, gateway6;
-	uint16_t vlan;		   /* of the in-path address; 0: untagged */
-	uint64_t up_bps, down_bps; /* 0: not shaped */
-	uint32_t overhead_bytes;   /* per packet, on top of the frame without FCS */
-	uint32_t burst_ns;	   /* burst of the link, in time */
+	uint16_t vlan;			   /* of the in-path address; 0: untagged */
+	uint64_t up_bps, down_bps;	   /* 0: not shaped */
+	uint64_t up_min_bps, down_min_bps; /* the rate is tracked from here up; 0: not tracked */
+	int32_t overhead_bytes;		   /* per packet, on top of the frame without FCS */
+	uint32_t frame_min_bytes;	   /* shorter frames are charged as this, without FCS */
+	uint32_t burst_ns;		   /* burst of the link, in time */
 };
 
+/* A rate, absolute or as a part of the parent's; both 0: none. */
+struct policy_rate {
+	uint64_t bps;
+	uint32_t ppm; /* of 1,000,000 */
+};
+
+/* A burst, in bytes or in time of its rate; both 0: "auto". */
+struct policy_burst {
+	uint32_t bytes, ns;
+};
+
+/* A policer as it is written; policy_policer() says what it comes to. Numbers of 0: not given. */
+struct policy_police_options {
+	enum policy_police mode;
+	bool colour_aware;
+	uint8_t action[3]; /* of green, yellow, red: POLICE_PASS, POLICE_DROP or a DSCP */
+	uint64_t cir_bps, pir_bps, eir_bps;
+	uint32_t cbs_bytes, pbs_bytes, ebs_bytes;
+};
+
+/* A class that is the parent of others is a group: no flow belongs to it, and what is said of flows
+ * has no effect on it. */
 struct policy_class {
 	char name[POLICY_NAME_MAX];
 	uint32_t line;
-	uint8_t priority;	/* 0 is served first, 7 last */
-	uint32_t weight;	/* share of what is borrowed among classes of one priority */
-	uint64_t rate_bps;	/* assured; 0: nothing assured */
-	uint64_t ceil_bps;	/* 0: the link's rate */
-	uint64_t flow_rate_bps; /* of each flow and way by itself; 0: no limit */
-	uint32_t flow_burst_bytes;
-	uint32_t burst_bytes;	 /* of rate and ceil; 0: two full-size frames */
+	int32_t parent_index;	   /* the group that it is in, -1: directly below the link */
+	uint8_t priority;	   /* 0 is served first, 7 last */
+	uint32_t weight;	   /* share of what is borrowed among siblings of one priority */
+	struct policy_rate rate;   /* assured; none: nothing, of a group the sum of its classes' */
+	struct policy_rate ceil;   /* none: that of the group above, or the link's rate */
+	struct policy_burst burst; /* of rate and ceil; none: two full-size frames */
+	uint64_t flow_rate_bps;	   /* of each flow (or see per) and way by itself; 0: no limit */
+	struct policy_burst flow_burst;
+	enum policy_per per; /* whose rate flow_rate is */
+	uint8_t per_bits4,
+		per_bits6;	 /* prefix length of a network that shares it; 0: one address */
 	uint32_t queue_limit_ns; /* longest wait accepted in a flow's queue, 0: limit_bytes only */
 	uint32_t queue_limit_bytes; /* of one flow's queue */
-	bool aqm;		    /* CoDel on the flow queues */
+	enum policy_aqm aqm;	    /* on the flow queues */
+	uint32_t aqm_target_ns;	    /* 0: as the RFC of that AQM says */
+	bool ecn;		    /* AQM marks what can be marked instead of dropping it */
 	bool compress;
+	struct policy_police_options police;
 };
 
 enum policy_direction { DIRECTION_ANY, DIRECTION_UP, DIRECTION_DOWN };
@@ -129,6 +178,9 @@ struct policy {
 	uint16_t peer_count;
 	struct policy_class *classes; /* [0] is always "default" */
 	uint32_t class_count;
+	/* Indices of the classes in the order of their names, or NULL (then policy_find_class() is
+	 * slow). Whoever adds or renames classes frees it and makes it NULL. */
+	uint32_t *classes_by_name;
 	struct policy_rule *rules; /* in the order of the file: the first match wins */
 	uint32_t rule_count;
 };
@@ -168,6 +220,45 @@ struct policy *policy_copy(const struct policy *policy);
 void policy_free(struct policy *policy);
 void policy_problems_free(struct policy_problems *problems);
 
+/*
+ * Change one option of a class or bridge; the value is what the file would say, without quotes, and
+ * parents are named. Only what may change live: not a name or a port. 0, or -ENOENT (no such
+ * option), -EBUSY (not live) or -EINVAL with the reason in *error; the policy is changed on success
+ * only. policy_check() the whole afterwards.
+ */
+int policy_set_class(struct policy *policy, uint32_t class_index, const char *option,
+	const char *value, char error[POLICY_ERROR_MAX]);
+int policy_set_bridge(struct policy *policy, unsigned bridge, const char *option, const char *value,
+	char error[POLICY_ERROR_MAX]);
+
+/* What a class gets on one bridge and way. */
+struct policy_class_rates {
+	uint64_t rate_bps; /* assured; 0: nothing */
+	uint64_t ceil_bps; /* 0: none of its own */
+	bool is_group;	   /* somebody's parent */
+	uint8_t depth;	   /* 1: directly below the link */
+};
+
+/*
+ * Absolute rates of all classes, from the link down, on a bridge and way; up: to the WAN. Writes
+ * class_count entries. 0, -EINVAL (a percentage of nothing, parents that loop, do not exist or lie
+ * deeper than POLICY_DEPTH_MAX; never for a policy that policy_check() accepts), -ENOMEM. Any
+ * thread.
+ */
+int policy_resolve_rates(
+	const struct policy *policy, unsigned bridge, bool up, struct policy_class_rates *out);
+
+/* A class's policer in plain numbers, bursts that were not given filled in. */
+struct policy_policer {
+	enum policy_police mode;
+	bool colour_aware;
+	uint8_t action[3];
+	uint64_t cir_bps, cbs_bytes;
+	uint64_t eir_bps;   /* RFC 2698: PIR */
+	uint64_t ebs_bytes; /* RFC 2698: PBS */
+};
+struct policy_policer policy_policer(const struct policy_class *c);
+
 /* Re-check what a live change may have broken: ranges of numbers, sums of rates, ceil below rate...
  * Problems are added to *problems ({0} if there are none yet; NULL: not wanted), with line 0 and
  * paths by place in the policy. 0 or -EINVAL. */
@@ -178,7 +269,8 @@ int policy_check(const struct policy *policy, struct policy_problems *problems);
 int policy_check_live(
 	const struct policy *current, const struct policy *next, struct policy_problems *problems);
 
-/* Index of a class, bridge or peer by name, -ENOENT if there is none. */
+/* Index of a class, bridge or peer by name, -ENOENT if there is none. Of a class in logarithmic
+ * time, where classes_by_name is. */
 int policy_find_class(const struct policy *policy, const char *name);
 int policy_find_bridge(const struct policy *policy, const char *name);
 int policy_find_peer(const struct policy *policy, const char *name);

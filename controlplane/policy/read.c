@@ -4,7 +4,6 @@
  * value that is wrong is reported and leaves its default, so that what follows can still be
  * checked.
  */
-#include <assert.h>
 #include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "controlplane/policy/check.h"
 #include "controlplane/policy/key.h"
+#include "controlplane/policy/names.h"
 #include "controlplane/policy/options.h"
 #include "controlplane/policy/source.h"
 #include "controlplane/policy/values.h"
@@ -24,7 +24,7 @@ struct reader {
 	struct policy *policy;
 	struct policy_problems *problems;
 	const config_setting_t *root;
-	uint32_t class_index[POLICY_CLASSES_MAX]; /* place of each class in the file */
+	uint32_t *class_index; /* place of each class in the file */
 };
 
 static const char *type_text(const config_setting_t *s)
@@ -126,11 +126,19 @@ static int read_number(const struct option *o, const config_setting_t *s, void *
 
 	switch (o->type) {
 	case OPTION_INT:
+	case OPTION_SIGNED:
 	case OPTION_RANGE:
 		return value_set_number(o, number, base, why);
+	case OPTION_ACTION:
+		if (number >= 0 && number <= (long long)o->max)
+			return value_set_number(o, number, base, why);
+		snprintf(why, VALUE_WHY_MAX, "%lld is out of range", number);
+		break;
 	case OPTION_RATE:
+	case OPTION_SHARE:
 	case OPTION_TIME:
 	case OPTION_SIZE:
+	case OPTION_BURST:
 	case OPTION_MEMORY:
 		snprintf(why, VALUE_WHY_MAX, "%lld has no unit", number);
 		break;
@@ -165,7 +173,10 @@ static void read_option(struct reader *r, const struct option *o, const config_s
 		*(bool *)((char *)base + o->offset) = config_setting_get_bool(s) != 0;
 		rc = 0;
 	} else if (type == CONFIG_TYPE_STRING) {
-		rc = value_from_text(r->policy, o, config_setting_get_string(s), base, why);
+		/* Nobody reads what is not listed any more. */
+		bool listed_all = r->problems->count >= PROBLEMS_MAX;
+		rc = value_from_text(
+			r->policy, o, config_setting_get_string(s), base, listed_all ? NULL : why);
 	} else if (is_whole_number(s)) {
 		rc = read_number(o, s, base, why);
 	}
@@ -178,7 +189,7 @@ static void read_option(struct reader *r, const struct option *o, const config_s
 static void unknown_option(struct reader *r, const config_setting_t *s, const char *path,
 	const char *const *names, uint32_t count)
 {
-	char known[160] = "";
+	char known[140] = "";
 	size_t len = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -187,9 +198,12 @@ static void unknown_option(struct reader *r, const config_setting_t *s, const ch
 				"unknown option, did you mean \"%s\"?", names[i]);
 			return;
 		}
-		len += (size_t)snprintf(
-			known + len, sizeof(known) - len, "%s%s", i == 0 ? "" : ", ", names[i]);
-		assert(len < sizeof(known));
+		/* A message is one line; conf/sluice.conf has them all. */
+		if (len + strlen(names[i]) + 8 < sizeof(known))
+			len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s",
+				i == 0 ? "" : ", ", names[i]);
+		else if (known[len - 1] != '.')
+			len += (size_t)snprintf(known + len, sizeof(known) - len, ", ...");
 	}
 	problem_error(r->problems, s->line, path, "unknown option; accepted: %s", known);
 }
@@ -199,6 +213,7 @@ static void member_path(char out[OPTION_PATH_MAX], const char *path, const char 
 	snprintf(out, OPTION_PATH_MAX, "%s%s%s", path, *path == '\0' ? "" : ".", name);
 }
 
+/* In a struct of zeros. */
 static void set_defaults(const struct option_group *group, void *base)
 {
 	for (uint32_t i = 0; i < group->count; i++)
@@ -206,22 +221,22 @@ static void set_defaults(const struct option_group *group, void *base)
 			value_set_default(&group->options[i], base);
 }
 
+/* Into a struct that has the defaults. */
 static void read_group(struct reader *r, const struct option_group *group,
 	const config_setting_t *s, const char *path, void *base)
 {
-	const char *names[32];
+	const char *names[OPTIONS_MAX];
 	char option[OPTION_PATH_MAX], accepted[VALUE_ACCEPTED_MAX];
 
 	for (uint32_t i = 0; i < group->count; i++)
 		names[i] = group->options[i].name;
-	set_defaults(group, base);
 	for (uint32_t i = 0; i < length_of(s); i++) {
 		const config_setting_t *child = element(s, i);
 		const struct option *o = option_find(group, child->name);
 		member_path(option, path, child->name);
 		if (o == NULL)
 			unknown_option(r, child, option, names, group->count);
-		else
+		else if (o->type != OPTION_PARENT)
 			read_option(r, o, child, option, base);
 	}
 	for (uint32_t i = 0; i < group->count; i++) {
@@ -262,7 +277,7 @@ static const config_setting_t *find_list(
 	return s;
 }
 
-/* One element of such a list; path is "classes[3]". */
+/* One element of such a list, into a struct that has the defaults; path is "classes[3]". */
 static void read_element(struct reader *r, const struct option_group *group,
 	const config_setting_t *list, uint32_t index, void *base)
 {
@@ -274,7 +289,6 @@ static void read_element(struct reader *r, const struct option_group *group,
 		read_group(r, group, s, path, base);
 		return;
 	}
-	set_defaults(group, base);
 	problem_error(r->problems, s->line, path, "%s; accepted: a group of options, { ... }",
 		type_text(s));
 }
@@ -313,8 +327,10 @@ static void read_bridges(struct reader *r)
 	uint32_t count;
 	const config_setting_t *list = find_list(r, &options_bridge, POLICY_BRIDGES_MAX, &count);
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		set_defaults(&options_bridge, &p->bridges[i]);
 		read_element(r, &options_bridge, list, i, &p->bridges[i]);
+	}
 	p->bridge_count = (uint16_t)count;
 	if (count == 0 && (list != NULL || config_setting_get_member(r->root, "bridges") == NULL))
 		problem_error(r->problems, list == NULL ? 1 : list->line, "bridges",
@@ -322,22 +338,44 @@ static void read_bridges(struct reader *r)
 			"lan = \"eth1\"; wan = \"eth2\"; } );");
 }
 
+/* A parent may stand behind its children: names are all known by now. */
+static void read_parents(struct reader *r, const config_setting_t *list)
+{
+	const struct option *o = option_find(&options_class, "parent");
+	struct policy *p = r->policy;
+	char option[OPTION_PATH_MAX];
+
+	/* Class "default" may be none of the file's. */
+	for (uint32_t i = p->classes[0].line == 0 ? 1 : 0; i < p->class_count; i++) {
+		const config_setting_t *s = element(list, r->class_index[i]);
+		if (!config_setting_is_group(s))
+			continue;
+		s = config_setting_get_member(s, o->name);
+		snprintf(option, sizeof(option), "classes[%u].parent", r->class_index[i]);
+		if (s != NULL)
+			read_option(r, o, s, option, &p->classes[i]);
+	}
+}
+
 /* classes[0] is the default class, wherever the file has it, or whether at all. */
 static int read_classes(struct reader *r)
 {
 	struct policy *p = r->policy;
+	struct policy_class defaults = {0};
 	uint32_t count;
 	const config_setting_t *list = find_list(r, &options_class, POLICY_CLASSES_MAX, &count);
 	bool has_default = false;
 
 	p->classes = calloc(count + 1u, sizeof(*p->classes));
-	if (p->classes == NULL)
+	r->class_index = calloc(count + 1u, sizeof(*r->class_index));
+	if (p->classes == NULL || r->class_index == NULL)
 		return -ENOMEM;
+	set_defaults(&options_class, &defaults);
+	p->classes[0] = defaults;
 	strcpy(p->classes[0].name, DEFAULT_CLASS);
-	set_defaults(&options_class, &p->classes[0]);
 	p->class_count = 1;
 	for (uint32_t i = 0; i < count; i++) {
-		struct policy_class class = {0};
+		struct policy_class class = defaults;
 		read_element(r, &options_class, list, i, &class);
 		class.line = element(list, i)->line;
 		uint32_t at = p->class_count;
@@ -356,6 +394,10 @@ static int read_classes(struct reader *r)
 		p->classes[at] = class;
 		r->class_index[at] = i;
 	}
+	p->classes_by_name = names_sort(p);
+	if (p->classes_by_name == NULL)
+		return -ENOMEM;
+	read_parents(r, list);
 	return 0;
 }
 
@@ -369,6 +411,7 @@ static int read_rules(struct reader *r)
 	if (p->rules == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
+		set_defaults(&options_rule, &p->rules[i]);
 		read_element(r, &options_rule, list, i, &p->rules[i]);
 		p->rules[i].line = element(list, i)->line;
 	}
@@ -385,6 +428,7 @@ static void read_peers(struct reader *r, bool read_keys, const char *file)
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct policy_peer *peer = &p->peers[i];
+		set_defaults(&options_peer, peer);
 		read_element(r, &options_peer, list, i, peer);
 		const config_setting_t *s = element(list, i), *key, *bridge;
 		if (config_setting_type(s) != CONFIG_TYPE_GROUP)
@@ -522,6 +566,8 @@ static struct policy *read_source(struct source *source, int failed, const char 
 	}
 	config_destroy(&config);
 	source_free(source);
+	if (r != NULL)
+		free(r->class_index);
 	free(r);
 	return policy;
 }

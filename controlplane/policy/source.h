@@ -8,13 +8,14 @@
 
 #include "controlplane/policy/problems.h"
 
-#define SOURCE_BYTES_MAX                                                                           \
-	(2u << 20)	     /* whole text, included files too; every valid policy printed fits */
-#define SOURCE_DEPTH_MAX 16  /* nested groups and lists; a policy needs 5 */
-#define SOURCE_INCLUDE_MAX 8 /* includes within includes */
-#define SOURCE_VALUES_MAX 131072 /* values in all; the largest policy needs about 70,000 */
-#define SOURCE_MEMBERS_MAX 64	 /* options in one group; libconfig searches them one by one */
-#define SOURCE_STRING_MAX 4096	 /* bytes of one string */
+/* Of the whole text, included files too: 131,072 classes of about 500 bytes, fewer with every
+ * option given. */
+#define SOURCE_BYTES_MAX (64u << 20)
+#define SOURCE_DEPTH_MAX 16	  /* nested groups and lists; a policy needs 5 */
+#define SOURCE_INCLUDE_MAX 8	  /* includes within includes */
+#define SOURCE_VALUES_MAX 2097152 /* values in all; libconfig takes some 200 bytes for each */
+#define SOURCE_MEMBERS_MAX 64	  /* options in one group; libconfig searches them one by one */
+#define SOURCE_STRING_MAX 4096	  /* bytes of one string */
 
 /* Where a line of the text came from. */
 struct source_line {

@@ -32,6 +32,9 @@ static const struct unit rate_units[] = {
 	{NULL, 0},
 };
 
+/* In parts of a million. */
+static const struct unit percent_units[] = {{"%", 10000}, {NULL, 0}};
+
 static const struct unit time_units[] = {
 	{"ns", 1},
 	{"us", 1000},
@@ -125,6 +128,19 @@ int units_rate(const char *text, uint64_t *rate_bps)
 	return 0;
 }
 
+int units_percent(const char *text, uint32_t *ppm)
+{
+	uint64_t value;
+	int rc = read_number(text, percent_units, &value);
+
+	if (rc != 0)
+		return rc;
+	if (value == 0 || value > UNITS_PPM)
+		return -ERANGE;
+	*ppm = (uint32_t)value;
+	return 0;
+}
+
 int units_time(const char *text, uint64_t *time_ns)
 {
 	uint64_t value;
@@ -171,6 +187,11 @@ const char *units_rate_text(uint64_t rate_bps, char text[UNITS_TEXT_MAX])
 	if (rate_bps >= 1000)
 		return write_decimal(rate_bps, 1000, "kbit/s", text);
 	return write_decimal(rate_bps, 1, "bit/s", text);
+}
+
+const char *units_percent_text(uint32_t ppm, char text[UNITS_TEXT_MAX])
+{
+	return write_decimal(ppm, 10000, "%", text);
 }
 
 const char *units_time_text(uint64_t time_ns, char text[UNITS_TEXT_MAX])

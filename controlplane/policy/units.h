@@ -14,6 +14,9 @@
 #define UNITS_RATE_MIN_BPS 64000ULL
 #define UNITS_RATE_MAX_BPS 400000000000ULL
 
+/* A percentage is kept in parts of a million: 1 % is 10,000. */
+#define UNITS_PPM 1000000u
+
 /* What to tell somebody whose value was refused. */
 #define UNITS_RATE_HELP "\"20 Mbit/s\" (bit, kbit, Mbit or Gbit; 64 kbit/s to 400 Gbit/s)"
 #define UNITS_TIME_HELP "\"5 ms\" (ns, us, ms or s)"
@@ -28,13 +31,15 @@
  * bytes. Exact: no floating point. *value is written on success only. Any thread.
  *
  * Returns 0, -EINVAL (not a number with a known unit), -EDOM (a number, but its unit is missing) or
- * -ERANGE (too large, or for a rate outside UNITS_RATE_MIN_BPS..UNITS_RATE_MAX_BPS).
+ * -ERANGE (too large, for a rate outside UNITS_RATE_MIN_BPS..UNITS_RATE_MAX_BPS, for a percentage 0
+ * or above 100).
  *
  * Rates are in bits: "20mbit", "20 Mbit/s", "1.5 Gbit/s". "20 Mbps" and "10 MB/s" are refused,
  * because other tools read the first as bits or as bytes, and one wrong guess is a factor of 8.
  * Sizes are in bytes: kB, MB, GB are powers of 1000, KiB, MiB, GiB powers of 1024.
  */
 int units_rate(const char *text, uint64_t *rate_bps);
+int units_percent(const char *text, uint32_t *ppm); /* "12.5 %", up to four decimals, 0 to 100 % */
 int units_time(const char *text, uint64_t *time_ns);
 int units_size(const char *text, uint64_t *size_bytes);
 
@@ -44,6 +49,7 @@ int units_size(const char *text, uint64_t *size_bytes);
  * thread.
  */
 const char *units_rate_text(uint64_t rate_bps, char text[UNITS_TEXT_MAX]);
+const char *units_percent_text(uint32_t ppm, char text[UNITS_TEXT_MAX]);
 const char *units_time_text(uint64_t time_ns, char text[UNITS_TEXT_MAX]);
 const char *units_size_text(uint64_t size_bytes, char text[UNITS_TEXT_MAX]);
 

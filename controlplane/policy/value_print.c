@@ -50,8 +50,18 @@ const char *value_accepted(const struct option *o, char text[VALUE_ACCEPTED_MAX]
 	case OPTION_INT:
 		snprintf(text, size, "a whole number from %" PRIu64 " to %" PRIu64, o->min, o->max);
 		break;
+	case OPTION_SIGNED:
+		snprintf(text, size, "a whole number from %" PRId64 " to %" PRId64, (int64_t)o->min,
+			(int64_t)o->max);
+		break;
 	case OPTION_RATE:
 		snprintf(text, size, "a rate such as " UNITS_RATE_HELP);
+		break;
+	case OPTION_SHARE:
+		snprintf(text, size,
+			"\"20 Mbit/s\" (64 kbit/s to 400 Gbit/s) or \"12.5 %%\" of the parent's "
+			"(up to "
+			"4 decimals)");
 		break;
 	case OPTION_TIME:
 		snprintf(text, size, "a time such as \"5 ms\", from %s to %s",
@@ -59,6 +69,10 @@ const char *value_accepted(const struct option *o, char text[VALUE_ACCEPTED_MAX]
 		break;
 	case OPTION_SIZE:
 		snprintf(text, size, "a size such as \"30 kB\" or \"64 KiB\", from %s to %s",
+			units_size_text(o->min, low), units_size_text(o->max, high));
+		break;
+	case OPTION_BURST:
+		snprintf(text, size, "\"30 kB\", from %s to %s, or \"5 ms\", from 10 us to 1 s",
 			units_size_text(o->min, low), units_size_text(o->max, high));
 		break;
 	case OPTION_MEMORY:
@@ -96,6 +110,20 @@ const char *value_accepted(const struct option *o, char text[VALUE_ACCEPTED_MAX]
 		break;
 	case OPTION_CLASS:
 		snprintf(text, size, "the name of a class, or \"default\"");
+		break;
+	case OPTION_PARENT:
+		snprintf(text, size, "the name of another class, which becomes a group");
+		break;
+	case OPTION_PER:
+		words_text(o, text, size);
+		snprintf(text + strlen(text), size - strlen(text),
+			", hosts also by network: \"src/24\", \"src/24,56\"");
+		break;
+	case OPTION_ACTION:
+		snprintf(text, size,
+			"\"pass\", \"drop\", a DSCP from 0 to %" PRIu64
+			" or its name such as \"af12\"",
+			o->max);
 		break;
 	case OPTION_MATCH:
 		snprintf(text, size, "a group such as { proto = \"tcp\"; dport = 443; }");
@@ -139,6 +167,14 @@ static bool is_empty(const struct option *o, const void *base)
 		return ((const struct policy_prefix *)field)->address.family == 0;
 	case OPTION_BRIDGE:
 		return value_number(o, base) == (o->size == 1 ? 0xff : 0xffff);
+	case OPTION_PARENT:
+		return *(const int32_t *)field < 0;
+	case OPTION_SHARE:
+		return ((const struct policy_rate *)field)->bps == 0 &&
+		       ((const struct policy_rate *)field)->ppm == 0;
+	case OPTION_BURST:
+		return ((const struct policy_burst *)field)->bytes == 0 &&
+		       ((const struct policy_burst *)field)->ns == 0;
 	default:
 		return value_number(o, base) == 0;
 	}
@@ -194,6 +230,36 @@ static void networks_text(const struct policy_peer *peer, char text[VALUE_TEXT_M
 	snprintf(text + len, VALUE_TEXT_MAX - len, " )");
 }
 
+static void share_text(const struct policy_rate *rate, char *text)
+{
+	char unit[UNITS_TEXT_MAX];
+
+	quote(rate->ppm != 0 ? units_percent_text(rate->ppm, unit)
+			     : units_rate_text(rate->bps, unit),
+		text);
+}
+
+static void burst_text(const struct policy_burst *burst, char *text)
+{
+	char unit[UNITS_TEXT_MAX];
+
+	quote(burst->ns != 0 ? units_time_text(burst->ns, unit)
+			     : units_size_text(burst->bytes, unit),
+		text);
+}
+
+static void per_text(const struct option *o, const struct policy_class *class, char *text)
+{
+	const char *word = find_word(o->words, class->per);
+
+	if (class->per_bits4 == 0 && class->per_bits6 == 0)
+		snprintf(text, VALUE_TEXT_MAX, "\"%s\"", word);
+	else
+		snprintf(text, VALUE_TEXT_MAX, "\"%s/%u,%u\"", word,
+			class->per_bits4 == 0 ? 32 : class->per_bits4,
+			class->per_bits6 == 0 ? 128 : class->per_bits6);
+}
+
 const char *value_text(const struct policy *policy, const struct option *o, const void *base,
 	char text[VALUE_TEXT_MAX])
 {
@@ -207,7 +273,8 @@ const char *value_text(const struct policy *policy, const struct option *o, cons
 	}
 	if (o->type == OPTION_INT || o->type == OPTION_RATE || o->type == OPTION_TIME ||
 		o->type == OPTION_SIZE || o->type == OPTION_MEMORY || o->type == OPTION_WORD ||
-		o->type == OPTION_BRIDGE || o->type == OPTION_CLASS)
+		o->type == OPTION_BRIDGE || o->type == OPTION_CLASS || o->type == OPTION_PARENT ||
+		o->type == OPTION_ACTION)
 		number = value_number(o, base);
 	switch (o->type) {
 	case OPTION_NAME:
@@ -224,8 +291,26 @@ const char *value_text(const struct policy *policy, const struct option *o, cons
 	case OPTION_INT:
 		sprintf(text, "%" PRIu64, number);
 		break;
+	case OPTION_SIGNED:
+		sprintf(text, "%" PRId32, *(const int32_t *)field);
+		break;
 	case OPTION_RATE:
 		quote(units_rate_text(number, unit), text);
+		break;
+	case OPTION_SHARE:
+		share_text((const void *)field, text);
+		break;
+	case OPTION_BURST:
+		burst_text((const void *)field, text);
+		break;
+	case OPTION_PER:
+		per_text(o, base, text);
+		break;
+	case OPTION_ACTION:
+		if (find_word(o->words, number) != NULL)
+			quote(find_word(o->words, number), text);
+		else
+			sprintf(text, "%" PRIu64, number);
 		break;
 	case OPTION_TIME:
 		quote(units_time_text(number, unit), text);
@@ -256,6 +341,7 @@ const char *value_text(const struct policy *policy, const struct option *o, cons
 		quote(policy->bridges[number].name, text);
 		break;
 	case OPTION_CLASS:
+	case OPTION_PARENT:
 		quote(policy->classes[number].name, text);
 		break;
 	case OPTION_MATCH:
@@ -263,32 +349,4 @@ const char *value_text(const struct policy *policy, const struct option *o, cons
 		break;
 	}
 	return text;
-}
-
-bool value_is_default(const struct option *o, const void *base)
-{
-	union {
-		struct policy_appliance appliance;
-		struct policy_bridge bridge;
-		struct policy_class class;
-		struct policy_rule rule;
-		struct policy_peer peer;
-	} other;
-	const char *field = (const char *)base + o->offset;
-
-	if (o->fallback == NULL)
-		return false;
-	if (o->type == OPTION_NETWORKS)
-		return ((const struct policy_peer *)base)->network_count == 0;
-	/* struct policy is the one group too large for the stack. */
-	if (o->offset + 2u * o->size > sizeof(other))
-		return false;
-	memset(&other, 0, sizeof(other));
-	value_set_default(o, &other);
-	if (o->type == OPTION_CPUS)
-		return other.appliance.worker_count ==
-			       ((const struct policy_appliance *)base)->worker_count &&
-		       memcmp((char *)&other + o->offset, field, o->size) == 0;
-	return memcmp((char *)&other + o->offset, field,
-		       o->size * (o->type == OPTION_RANGE ? 2u : 1u)) == 0;
 }

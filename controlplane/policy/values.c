@@ -13,8 +13,12 @@
 #include <string.h>
 
 #include "controlplane/policy/address.h"
+#include "controlplane/policy/names.h"
 #include "controlplane/policy/problems.h"
 #include "controlplane/policy/units.h"
+
+/* "Did you mean" looks at so many names at most, those that begin alike. */
+#define SIMILAR_NAMES_MAX 256u
 
 static int refuse(char why[VALUE_WHY_MAX], const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -23,6 +27,8 @@ static int refuse(char why[VALUE_WHY_MAX], const char *format, ...)
 {
 	va_list args;
 
+	if (why == NULL)
+		return -EINVAL;
 	va_start(args, format);
 	vsnprintf(why, VALUE_WHY_MAX, format, args);
 	va_end(args);
@@ -161,6 +167,21 @@ int value_set_number(const struct option *o, long long number, void *base, char 
 	return 0;
 }
 
+/* What units_*() found wrong with a number. */
+static int refuse_units(const struct option *o, int rc, const char *text, char *why)
+{
+	char quoted[QUOTE_MAX];
+
+	problem_quote(text, quoted);
+	if (rc == -EDOM)
+		return refuse(why, "%s has no unit", quoted);
+	if (rc == -ERANGE)
+		return refuse(why, "%s is out of range", quoted);
+	if (*similar_word(o, text) != '\0')
+		return refuse_word(o, text, why);
+	return refuse(why, "%s is not a number with a unit", quoted);
+}
+
 static int from_units(const struct option *o, const char *text, void *base, char *why)
 {
 	char quoted[QUOTE_MAX];
@@ -169,15 +190,9 @@ static int from_units(const struct option *o, const char *text, void *base, char
 		 : o->type == OPTION_TIME ? units_time(text, &value)
 					  : units_size(text, &value);
 
-	problem_quote(text, quoted);
-	if (rc == -EDOM)
-		return refuse(why, "%s has no unit", quoted);
-	if (rc == -ERANGE)
-		return refuse(why, "%s is out of range", quoted);
-	if (rc != 0 && *similar_word(o, text) != '\0')
-		return refuse_word(o, text, why);
 	if (rc != 0)
-		return refuse(why, "%s is not a number with a unit", quoted);
+		return refuse_units(o, rc, text, why);
+	problem_quote(text, quoted);
 	if (o->type == OPTION_MEMORY) {
 		if (value % (1 << 20) != 0)
 			return refuse(why, "%s is not a whole number of MiB", quoted);
@@ -186,6 +201,86 @@ static int from_units(const struct option *o, const char *text, void *base, char
 	if (value < o->min || value > o->max)
 		return refuse(why, "%s is out of range", quoted);
 	store(base, o->offset, o->size, value);
+	return 0;
+}
+
+/* "20 Mbit/s" or "12.5 %". */
+static int from_share(const struct option *o, const char *text, void *base, char *why)
+{
+	struct policy_rate *rate = (void *)((char *)base + o->offset), read = {0};
+	int rc = strchr(text, '%') != NULL ? units_percent(text, &read.ppm)
+					   : units_rate(text, &read.bps);
+
+	if (rc != 0)
+		return refuse_units(o, rc, text, why);
+	rate->bps = read.bps;
+	rate->ppm = read.ppm;
+	return 0;
+}
+
+/* "30 kB" or "5 ms". */
+static int from_burst(const struct option *o, const char *text, void *base, char *why)
+{
+	struct policy_burst *burst = (void *)((char *)base + o->offset);
+	uint64_t bytes = 0, ns = 0;
+	int rc = units_size(text, &bytes);
+
+	if (rc == -EINVAL)
+		rc = units_time(text, &ns);
+	if (rc == 0 &&
+		((ns == 0 && (bytes < o->min || bytes > o->max)) ||
+			(bytes == 0 && (ns < OPTION_BURST_NS_MIN || ns > OPTION_BURST_NS_MAX))))
+		rc = -ERANGE;
+	if (rc != 0)
+		return refuse_units(o, rc, text, why);
+	*burst = (struct policy_burst){.bytes = (uint32_t)bytes, .ns = (uint32_t)ns};
+	return 0;
+}
+
+#define PER_BITS6 64 /* of a network of which only the IPv4 length is given */
+
+/* "flow", "src", "src/24" or "src/24,56". */
+static int from_per(const struct option *o, const char *text, void *base, char *why)
+{
+	struct policy_class *class = base;
+	char word[16], length4[8], quoted[QUOTE_MAX];
+	size_t len = strcspn(text, "/");
+	long bits4 = 32, bits6 = 128;
+
+	problem_quote(text, quoted);
+	snprintf(word, sizeof(word), "%.*s", (int)len, text);
+	const struct option_word *per = find_word(o->words, word);
+	if (per == NULL)
+		return refuse_word(o, text, why);
+	if (text[len] == '/') {
+		const char *at = text + len + 1;
+		size_t digits = strcspn(at, ",");
+		snprintf(length4, sizeof(length4), "%.*s", (int)digits, at);
+		bits4 = plain_number(length4);
+		bits6 = at[digits] == ',' ? plain_number(at + digits + 1) : PER_BITS6;
+		if (per->value == PER_FLOW)
+			return refuse(why, "%s: a flow is not in a network", quoted);
+		if (bits4 < 1 || bits4 > 32 || bits6 < 1 || bits6 > 128)
+			return refuse(
+				why, "%s: the lengths go from 1 to 32 and from 1 to 128", quoted);
+	}
+	class->per = (enum policy_per)per->value;
+	class->per_bits4 = bits4 == 32 ? 0 : (uint8_t)bits4;
+	class->per_bits6 = bits6 == 128 ? 0 : (uint8_t)bits6;
+	return 0;
+}
+
+/* A word, or a DSCP. */
+static int from_action(const struct option *o, const char *text, void *base, char *why)
+{
+	const struct option_word *word = find_word(o->words, text);
+	char quoted[QUOTE_MAX];
+
+	if (word == NULL && plain_number(text) > (long)o->max)
+		return refuse(why, "%s is out of range", problem_quote(text, quoted));
+	if (word == NULL && plain_number(text) < 0)
+		return refuse_word(o, text, why);
+	store(base, o->offset, o->size, word != NULL ? word->value : (uint64_t)plain_number(text));
 	return 0;
 }
 
@@ -336,26 +431,49 @@ static int from_cpus(const char *text, void *base, char *why)
 	return 0;
 }
 
+/* What else a name may have been meant to be, "" if nothing. */
+static const char *similar_name(const struct policy *policy, bool bridge, const char *text)
+{
+	uint32_t count = bridge ? policy->bridge_count : policy->class_count, from = 0;
+
+	/* Of many classes those whose names begin alike: in their order they are neighbours. */
+	if (!bridge && count > SIMILAR_NAMES_MAX) {
+		if (policy->classes_by_name == NULL)
+			return "";
+		from = names_place(policy, text);
+		from = from > SIMILAR_NAMES_MAX / 2 ? from - SIMILAR_NAMES_MAX / 2 : 0;
+		if (count - from > SIMILAR_NAMES_MAX)
+			count = from + SIMILAR_NAMES_MAX;
+	}
+	for (uint32_t i = from; i < count; i++) {
+		uint32_t at =
+			bridge || policy->classes_by_name == NULL ? i : policy->classes_by_name[i];
+		const char *name = bridge ? policy->bridges[at].name : policy->classes[at].name;
+		if (problem_similar(text, name))
+			return name;
+	}
+	return "";
+}
+
 /* The name of a bridge or class that exists. */
 static int from_reference(const struct policy *policy, const struct option *o, const char *text,
 	void *base, char *why)
 {
 	bool bridge = o->type == OPTION_BRIDGE;
 	int index = bridge ? policy_find_bridge(policy, text) : policy_find_class(policy, text);
-	uint32_t count = bridge ? policy->bridge_count : policy->class_count;
 	char quoted[QUOTE_MAX];
 
 	if (index >= 0) {
 		store(base, o->offset, o->size, (uint64_t)index);
 		return 0;
 	}
+	if (why == NULL)
+		return -EINVAL;
 	problem_quote(text, quoted);
-	for (uint32_t i = 0; i < count; i++) {
-		const char *name = bridge ? policy->bridges[i].name : policy->classes[i].name;
-		if (problem_similar(text, name))
-			return refuse(why, "there is no %s %s, did you mean \"%s\"?",
-				bridge ? "bridge" : "class", quoted, name);
-	}
+	const char *similar = similar_name(policy, bridge, text);
+	if (*similar != '\0')
+		return refuse(why, "there is no %s %s, did you mean \"%s\"?",
+			bridge ? "bridge" : "class", quoted, similar);
 	return refuse(why, "there is no %s %s", bridge ? "bridge" : "class", quoted);
 }
 
@@ -368,7 +486,8 @@ static void store_empty(const struct option *o, void *base)
 		store(base, o->offset, o->size, 0);
 		store(base, o->offset + o->size, o->size, o->max);
 	} else {
-		memset(field, o->type == OPTION_BRIDGE ? 0xff : 0, o->size);
+		memset(field, o->type == OPTION_BRIDGE || o->type == OPTION_PARENT ? 0xff : 0,
+			o->size);
 	}
 }
 
@@ -399,6 +518,14 @@ int value_from_text(const struct policy *policy, const struct option *o, const c
 	case OPTION_SIZE:
 	case OPTION_MEMORY:
 		return from_units(o, text, base, why);
+	case OPTION_SHARE:
+		return from_share(o, text, base, why);
+	case OPTION_BURST:
+		return from_burst(o, text, base, why);
+	case OPTION_PER:
+		return from_per(o, text, base, why);
+	case OPTION_ACTION:
+		return from_action(o, text, base, why);
 	case OPTION_ADDRESS:
 		return from_address(o, text, base, why);
 	case OPTION_INPATH:
@@ -411,41 +538,14 @@ int value_from_text(const struct policy *policy, const struct option *o, const c
 		return from_cpus(text, base, why);
 	case OPTION_BRIDGE:
 	case OPTION_CLASS:
+	case OPTION_PARENT:
 		return from_reference(policy, o, text, base, why);
 	case OPTION_BOOL:
 	case OPTION_INT:
+	case OPTION_SIGNED:
 	case OPTION_NETWORKS:
 	case OPTION_MATCH:
 		break;
 	}
 	return refuse(why, "a text, %s", problem_quote(text, quoted));
-}
-
-void value_set_default(const struct option *o, void *base)
-{
-	char why[VALUE_WHY_MAX];
-	int rc = 0;
-
-	switch (o->type) {
-	case OPTION_BOOL:
-		store(base, o->offset, o->size, strcmp(o->fallback, "true") == 0);
-		break;
-	case OPTION_NETWORKS:
-		((struct policy_peer *)base)->network_count = 0;
-		break;
-	case OPTION_MATCH:
-		for (uint32_t i = 0; i < options_match.count; i++)
-			value_set_default(&options_match.options[i], (char *)base + o->offset);
-		break;
-	case OPTION_INT:
-		if (o->empty == NULL) {
-			rc = value_set_number(o, plain_number(o->fallback), base, why);
-			break;
-		}
-		__attribute__((fallthrough));
-	default:
-		rc = value_from_text(NULL, o, o->fallback, base, why);
-	}
-	if (rc != 0)
-		abort();
 }

@@ -64,6 +64,7 @@ struct rule_set {
 };
 
 struct classifier {
+	unsigned users; /* policies; control thread only */
 	struct rule_set set4, set6;
 	uint32_t default_class;
 	uint32_t rule_class[]; /* class id of each rule */
@@ -247,6 +248,7 @@ struct classifier *classifier_create(
 		rte_errno = ENOMEM;
 		return NULL;
 	}
+	c->users = 1;
 	c->default_class = class_ids[0];
 	for (uint32_t i = 0; i < policy->rule_count; i++)
 		c->rule_class[i] = class_ids[policy->rules[i].class_index];
@@ -266,9 +268,31 @@ struct classifier *classifier_create(
 	return c;
 }
 
+struct classifier *classifier_share(struct classifier *c)
+{
+	c->users++;
+	return c;
+}
+
+bool classifier_is_same(const struct policy *a, const uint32_t *a_class_ids, const struct policy *b,
+	const uint32_t *b_class_ids)
+{
+	if (a->rule_count != b->rule_count || a_class_ids[0] != b_class_ids[0])
+		return false;
+	for (uint32_t i = 0; i < a->rule_count; i++) {
+		const struct policy_rule *x = &a->rules[i], *y = &b->rules[i];
+
+		/* Padding may make equal ones differ: then it is built anew, and that is all. */
+		if (a_class_ids[x->class_index] != b_class_ids[y->class_index] ||
+			memcmp(&x->match, &y->match, sizeof(x->match)) != 0)
+			return false;
+	}
+	return true;
+}
+
 void classifier_destroy(struct classifier *c)
 {
-	if (c == NULL)
+	if (c == NULL || --c->users > 0)
 		return;
 	for (unsigned i = 0; i < c->set4.count; i++)
 		rte_acl_free(c->set4.acl[i]);

@@ -7,6 +7,7 @@
 #ifndef SLUICE_CLASSIFY_CLASSIFY_H
 #define SLUICE_CLASSIFY_CLASSIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_mbuf.h>
@@ -24,7 +25,17 @@ struct classifier;
 struct classifier *classifier_create(
 	const struct policy *policy, const uint32_t *class_ids, int socket);
 
-/* Free it, once no worker can use it any more. NULL is allowed. */
+/*
+ * Use it for another policy too, which has the same rules for the same class ids: returns it, and
+ * it is destroyed when classifier_destroy() was called once more. Control thread.
+ */
+struct classifier *classifier_share(struct classifier *classifier);
+
+/* True if a classifier made of `a` and its class ids is what `b` and its ids would give. */
+bool classifier_is_same(const struct policy *a, const uint32_t *a_class_ids, const struct policy *b,
+	const uint32_t *b_class_ids);
+
+/* Free it, once no worker can use it any more. NULL is allowed. Control thread. */
 void classifier_destroy(struct classifier *classifier);
 
 /*

@@ -23,6 +23,28 @@ static struct channel_segment *segment;
 static struct segment mapping;
 static uint64_t sink;
 
+/* A handler may rely on strings that end within their fields. */
+static void check_settings(const struct setting *settings)
+{
+	for (int i = 0; i < SETTINGS_MAX; i++)
+		if (strnlen(settings[i].option, CHANNEL_NAME_MAX) == CHANNEL_NAME_MAX ||
+			strnlen(settings[i].value, sizeof(settings[i].value)) ==
+				sizeof(settings[i].value))
+			abort();
+}
+
+static void check_strings(enum channel_message message, const void *request)
+{
+	if (message == MESSAGE_SET_CLASS)
+		check_settings(((const struct set_class_request *)request)->settings);
+	else if (message == MESSAGE_SET_LINK)
+		check_settings(((const struct set_link_request *)request)->settings);
+	else if (message == MESSAGE_CLASSES &&
+		 strnlen(((const struct classes_request *)request)->name, CHANNEL_NAME_MAX) ==
+			 CHANNEL_NAME_MAX)
+		abort();
+}
+
 /* Reads the whole request, as the daemon's handlers might. */
 static int look(const void *request, size_t bytes, struct channel_reply *reply)
 {
@@ -56,6 +78,7 @@ static int look(const void *request, size_t bytes, struct channel_reply *reply)
 		struct record_type record;                                                         \
                                                                                                    \
 		memset(&record, 'r', sizeof(record));                                              \
+		check_strings(MESSAGE_##id, request);                                              \
 		/* One record, or (an odd first byte) as many as there is room for. */             \
 		while (channel_send_##name(reply, &record) == 0 &&                                 \
 			(*(const uint8_t *)request & 1) != 0)                                      \

@@ -10,12 +10,41 @@
 #include "controlplane/policy/policy.h"
 #include "controlplane/policy/units.h"
 
+/* What is accepted comes to numbers on every link: no child is assured more than its group. */
+static void fuzz_rates(const struct policy *policy)
+{
+	struct policy_class_rates *rates = calloc(policy->class_count, sizeof(*rates));
+
+	for (unsigned link = 0; rates != NULL && link < 2u * policy->bridge_count; link++) {
+		if (policy_resolve_rates(policy, link / 2, link % 2 == 0, rates) != 0)
+			abort();
+		for (uint32_t i = 0; i < policy->class_count; i++) {
+			const struct policy_class *c = &policy->classes[i];
+			if (c->parent_index >= 0 &&
+				(rates[i].rate_bps > rates[c->parent_index].rate_bps ||
+					!rates[c->parent_index].is_group ||
+					rates[i].depth != rates[c->parent_index].depth + 1))
+				abort();
+			if (rates[i].ceil_bps != 0 && rates[i].ceil_bps < rates[i].rate_bps)
+				abort();
+			if (policy_policer(c).mode != POLICE_NONE && policy_policer(c).cir_bps == 0)
+				abort();
+		}
+	}
+	free(rates);
+}
+
 /* Whatever reads as a value is written so that it reads as the same value. */
 static void fuzz_units(const char *text)
 {
 	uint64_t value, again;
+	uint32_t ppm, ppm_again;
 	char written[UNITS_TEXT_MAX];
 
+	if (units_percent(text, &ppm) == 0 &&
+		(units_percent(units_percent_text(ppm, written), &ppm_again) != 0 ||
+			ppm_again != ppm))
+		abort();
 	if (units_rate(text, &value) == 0 &&
 		(units_rate(units_rate_text(value, written), &again) != 0 || again != value))
 		abort();
@@ -61,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		struct policy *copy = policy_copy(policy);
 		if (copy == NULL)
 			abort();
+		fuzz_rates(copy);
 		fuzz_print(copy);
 		policy_free(copy);
 	}

@@ -169,6 +169,47 @@ static void test_server(void)
 	policy_free(p);
 }
 
+/* The tree of the example, in numbers: 980 Mbit/s, of which north has 60 %, its hospital half... */
+static void test_sites(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t rate_bps, ceil_bps;
+		unsigned depth;
+		bool is_group;
+	} expected[] = {
+		{"default", 0, 0, 1, false},
+		{"north", 588000000, 0, 1, true},
+		{"south", 294000000, 784000000, 1, true},
+		{"hospital", 294000000, 490000000, 2, true},
+		{"office", 100000000, 0, 2, true},
+		{"village", 235200000, 0, 2, false},
+		{"hospital-voice", 14700000, 49000000, 3, false},
+		{"hospital-data", 220500000, 0, 3, false},
+		{"hospital-guests", 0, 98000000, 3, false},
+		{"office-calls", 25000000, 0, 3, false},
+		{"office-data", 0, 0, 3, false},
+		{"camera", 20000000, 0, 2, false},
+	};
+	struct policy *p = read_clean("examples/sites.conf");
+	struct policy_class_rates rates[sizeof(expected) / sizeof(expected[0])];
+
+	CU_ASSERT_FATAL(p->class_count == sizeof(expected) / sizeof(expected[0]));
+	CU_ASSERT_EQUAL(policy_resolve_rates(p, 0, true, rates), 0);
+	for (unsigned i = 0; i < p->class_count; i++) {
+		CU_ASSERT_STRING_EQUAL(p->classes[i].name, expected[i].name);
+		CU_ASSERT_EQUAL(rates[i].rate_bps, expected[i].rate_bps);
+		CU_ASSERT_EQUAL(rates[i].ceil_bps, expected[i].ceil_bps);
+		CU_ASSERT_EQUAL(rates[i].depth, expected[i].depth);
+		CU_ASSERT_EQUAL(rates[i].is_group, expected[i].is_group);
+	}
+	const struct policy_class *village = &p->classes[5];
+	CU_ASSERT(village->per == PER_LAN && village->per_bits4 == 0 && village->per_bits6 == 56);
+	CU_ASSERT_EQUAL(p->classes[11].police.action[1], 30);
+	policy_free(p);
+}
+
 UNIT_TESTS("conf", {"sluice.conf is valid", test_manual_is_valid},
 	{"sluice.conf has every option and its default", test_manual},
-	{"the lab's two sites fit together", test_lab}, {"the server example", test_server})
+	{"the lab's two sites fit together", test_lab}, {"the server example", test_server},
+	{"the sites example", test_sites})

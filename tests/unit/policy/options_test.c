@@ -6,7 +6,7 @@
 #include "controlplane/policy/options.h"
 #include "tests/unit/policy/policy_helper.h"
 
-#define VALUES_MAX 24
+#define VALUES_MAX 28
 
 struct option_case {
 	const char *group, *option;
@@ -18,6 +18,12 @@ struct option_case {
 	"20", "\"20\"", "0", "\"0 bit/s\"", "\"63 kbit/s\"", "\"401 Gbit/s\"", "\"20 MB/s\"",      \
 		"\"20 Mbps\"", "\"-5 Mbit/s\"", "\"\"", "true", "( )", "{ }", "20.5",              \
 		"99999999999999999999"
+#define BAD_PERCENT                                                                                \
+	"\"0 %\"", "\"100.0001 %\"", "\"0.00001 %\"", "\"-5 %\"", "\"%\"", "\"5 %%\"",             \
+		"\"1e2 %\"", "\"184467440737095516.16 %\""
+#define BAD_BURSTS                                                                                 \
+	"\"1499 B\"", "\"4.1 GB\"", "30000", "\"30000\"", "0", "\"5 ms\"", "\"none\"", "true"
+#define BAD_ACTIONS "64", "-1", "\"64\"", "\"-1\"", "\"af14\"", "\"\"", "true", "4294967296"
 #define BAD_NAMES                                                                                  \
 	"\"\"", "\"a b\"", "\"a/b\"", "\"-a\"", "\"\xc3\xa4\"", "5", "true", "[ \"a\" ]",          \
 		"\"abcdefghijklmnopqrstuvwxyzabcdef\"", "\"a\\x01\""
@@ -54,7 +60,10 @@ static const struct option_case cases[] = {
 		{"0", "1023", "16777217", "\"1024\"", "-1", "1e6", "4294968320", "\"auto\""}},
 	{"appliance", "buffers", {"\"auto\"", "1024", "16777216"},
 		{"0", "1023", "16777217", "\"0\""}},
-	{"appliance", "queues", {"64", "1048576"}, {"0", "63", "1048577", "\"64\""}},
+	{"appliance", "queues", {"64", "4194304"}, {"0", "63", "4194305", "\"64\""}},
+	{"appliance", "classes", {"64", "131072"}, {"0", "63", "131073", "\"64\"", "-1"}},
+	{"appliance", "hosts", {"0", "4194304"}, {"-1", "4194305", "\"0\"", "\"auto\""}},
+	{"appliance", "distributions", {"1", "131072"}, {"0", "131073", "-1", "\"1\""}},
 	{"appliance", "mtu", {"1500", "9000"}, {"0", "1499", "9001", "\"1500 B\"", "67036"}},
 	{"appliance", "group", {"\"\"", "\"netadmin\""},
 		{"\"a b\"", "5", "\"abcdefghijklmnopqrstuvwxyzabcdef\""}},
@@ -79,25 +88,62 @@ static const struct option_case cases[] = {
 	{"bridges", "up", {"\"unlimited\"", "\"64 kbit/s\"", "\"400 Gbit/s\"", "\"20mbit\""},
 		{BAD_RATES}},
 	{"bridges", "down", {"\"unlimited\"", "\"1.5 Gbit/s\""}, {BAD_RATES}},
-	{"bridges", "overhead", {"0", "24", "256"}, {"-1", "257", "\"24\"", "\"24 B\""}},
+	{"bridges", "up_min", {"\"none\"", "\"64 kbit/s\"", "\"400 Gbit/s\""}, {BAD_RATES}},
+	{"bridges", "down_min", {"\"none\"", "\"1.5 Mbit/s\""}, {BAD_RATES}},
+	{"bridges", "overhead", {"0", "24", "256", "-64"},
+		{"-65", "257", "\"24\"", "\"24 B\"", "-4294967296", "4294967296"}},
+	{"bridges", "frame_min", {"0", "60", "256"}, {"-1", "257", "\"60\"", "\"60 B\""}},
 	{"bridges", "burst", {"\"10 us\"", "\"1 s\"", "\"5ms\""},
 		{"5", "\"5\"", "\"9 us\"", "\"1.1 s\"", "\"5 kB\"", "\"none\"", "\"5 s\""}},
 
 	{"classes", "name", {"\"c\"", "\"default\""}, {BAD_NAMES}},
 	{"classes", "priority", {"0", "7"}, {"-1", "8", "\"0\"", "256", "4294967296"}},
 	{"classes", "weight", {"1", "1000"}, {"0", "1001", "-1", "\"1\"", "1.5"}},
-	{"classes", "rate", {"\"none\"", "\"64 kbit/s\"", "\"400 Gbit/s\""}, {BAD_RATES}},
-	{"classes", "ceil", {"\"unlimited\"", "\"64 kbit/s\""}, {BAD_RATES}},
-	{"classes", "burst", {"\"auto\"", "\"1500 B\"", "\"1 GB\""},
-		{"\"1499 B\"", "\"1.1 GB\"", "3000", "\"3000\"", "0"}},
+	{"classes", "parent", {"\"\""},
+		{"\"c\"", "\"d\"", "\"default\"", "\"link\"", "0", "true", "( )"}},
+	{"classes", "rate",
+		{"\"none\"", "\"64 kbit/s\"", "\"400 Gbit/s\"", "\"20 %\"", "\"12.3456%\"",
+			"\"100 %\"", "\"0.0001 %\""},
+		{BAD_RATES, BAD_PERCENT}},
+	{"classes", "ceil", {"\"unlimited\"", "\"64 kbit/s\"", "\" 50 % \""},
+		{BAD_RATES, BAD_PERCENT}},
+	{"classes", "burst",
+		{"\"auto\"", "\"1500 B\"", "\"1 GB\"", "\"20 ms\"", "\"10 us\"", "\"1 s\""},
+		{"\"1499 B\"", "\"1.1 GB\"", "3000", "\"3000\"", "0", "\"9999 ns\"", "\"1001 ms\"",
+			"\"0 s\"", "\"0 B\"", "\"5 %\"", "\"-5 ms\"",
+			"\"99999999999999999999 s\""}},
 	{"classes", "flow_rate", {"\"unlimited\"", "\"2 Mbit/s\""}, {BAD_RATES}},
-	{"classes", "flow_burst", {"\"30 kB\"", "\"64 KiB\""},
+	{"classes", "flow_burst", {"\"30 kB\"", "\"64 KiB\"", "\"5 ms\""},
 		{"\"1499 B\"", "\"1.1 GB\"", "30", "\"auto\"", "\"30 kbit\""}},
 	{"classes", "queue_time", {"\"none\"", "\"1 ms\"", "\"4 s\""},
 		{"\"999 us\"", "\"5 s\"", "100", "\"0 s\"", "\"100\"", "0"}},
 	{"classes", "queue_size", {"\"3 kB\"", "\"1 GB\""},
 		{"\"2999 B\"", "\"2 GB\"", "512", "\"none\""}},
-	{"classes", "aqm", {"true", "false"}, {BAD_BOOLS}},
+	{"classes", "per",
+		{"\"flow\"", "\"src\"", "\"DST\"", "\"lan/1,1\"", "\"wan/32,128\"", "\"src/24\"",
+			"\"src/24,56\""},
+		{"\"host\"", "\"\"", "\"flow/24\"", "\"src/0\"", "\"src/33\"", "\"src/24,0\"",
+			"\"src/24,129\"", "\"src/\"", "\"src/24,\"", "\"src/,56\"", "\"src/-1\"",
+			"\"src/24/56\"", "\"src/24,56,64\"", "\"/24\"", "24", "true",
+			"\"src/4294967320\"", "\"src/ 24\""}},
+	{"classes", "aqm", {"\"none\"", "\"codel\"", "\"pie\"", "\"dualpi2\""},
+		{"true", "false", "\"fq\"", "\"\"", "1"}},
+	{"classes", "aqm_target", {"\"auto\"", "\"100 us\"", "\"1 s\""},
+		{"\"99 us\"", "\"1001 ms\"", "5", "\"5\"", "\"none\"", "\"0 s\""}},
+	{"classes", "ecn", {"true", "false"}, {BAD_BOOLS}},
+	{"classes", "police", {"\"none\""},
+		{"\"policer\"", "\"\"", "true", "2698", "\"trtcm4115\""}},
+	{"classes", "cir", {"\"none\"", "\"64 kbit/s\"", "\"400 Gbit/s\""}, {BAD_RATES, "\"5 %\""}},
+	{"classes", "pir", {"\"none\"", "\"2 Mbit/s\""}, {BAD_RATES, "\"5 %\""}},
+	{"classes", "eir", {"\"none\"", "\"2 Mbit/s\""}, {BAD_RATES, "\"5 %\""}},
+	{"classes", "cbs", {"\"auto\"", "\"1500 B\"", "\"4 GB\""}, {BAD_BURSTS}},
+	{"classes", "pbs", {"\"auto\"", "\"30 kB\""}, {BAD_BURSTS}},
+	{"classes", "ebs", {"\"auto\"", "\"30 kB\""}, {BAD_BURSTS}},
+	{"classes", "colour_aware", {"true", "false"}, {BAD_BOOLS}},
+	{"classes", "green", {"\"pass\"", "\"drop\"", "\"af11\"", "0", "63", "\"46\"", "\"EF\""},
+		{BAD_ACTIONS}},
+	{"classes", "yellow", {"\"pass\"", "\"af12\""}, {BAD_ACTIONS}},
+	{"classes", "red", {"\"drop\"", "\"default\""}, {BAD_ACTIONS}},
 	{"classes", "compress", {"true", "false"}, {BAD_BOOLS}},
 
 	{"rules", "match", {"{ }", "{ dport = 5; }"}, {"5", "( )", "\"x\"", "true"}},
@@ -150,6 +196,8 @@ static const struct line base[] = {
 	{"bridges", "address", "\"10.0.0.1/24\""},
 	{"bridges", "gateway", "\"10.0.0.254\""},
 	{"bridges", "address6", "\"fd00::1/64\""},
+	{"bridges", "up", "\"400 Gbit/s\""},
+	{"bridges", "down", "\"400 Gbit/s\""},
 	{"classes", "name", "\"c\""},
 	{"classes", "compress", "true"},
 	{"rules", "class", "\"default\""},

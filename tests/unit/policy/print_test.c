@@ -65,7 +65,10 @@ static void random_appliance(struct policy_appliance *a)
 	a->memory_mb = often() ? (uint32_t)within(64, 1 << 20) : 0;
 	a->flows = (uint32_t)within(1024, 16777216);
 	a->buffers = often() ? (uint32_t)within(1024, 16777216) : 0;
-	a->queues = (uint32_t)within(64, 1048576);
+	a->queues = (uint32_t)within(64, 4194304);
+	a->classes = (uint32_t)within(64, POLICY_CLASSES_MAX);
+	a->hosts = (uint32_t)within(1, 4194304);
+	a->distributions = (uint32_t)within(1, POLICY_CLASSES_MAX);
 	a->mtu = (uint16_t)within(1500, 9000);
 	strcpy(a->group, often() ? "adm" : "");
 }
@@ -89,26 +92,94 @@ static void random_bridge(struct policy *p, uint8_t i)
 	b->vlan = often() ? (uint16_t)within(1, 4094) : 0;
 	b->up_bps = often() ? UNITS_RATE_MAX_BPS - within(0, 1000) : 0;
 	b->down_bps = often() ? UNITS_RATE_MAX_BPS - within(0, 1000) : 0;
-	b->overhead_bytes = (uint32_t)within(0, 256);
+	b->overhead_bytes = (int32_t)within(0, 320) - 64;
+	b->frame_min_bytes = (uint32_t)within(0, 256);
 	b->burst_ns = (uint32_t)within(10000, 1000000000);
 }
 
+static struct policy_burst random_burst(void)
+{
+	struct policy_burst bytes = {.bytes = (uint32_t)within(9000, 1000000000)};
+	struct policy_burst time = {.ns = (uint32_t)within(10000, 1000000000)};
+
+	return often() ? bytes : time;
+}
+
+static void random_police(struct policy_police_options *p)
+{
+	p->mode = (enum policy_police)within(0, POLICE_TRTCM_4115);
+	p->colour_aware = often();
+	for (unsigned i = 0; i < 3; i++)
+		p->action[i] = (uint8_t)within(0, POLICE_DROP);
+	p->cir_bps = random_rate();
+	p->cbs_bytes = often() ? (uint32_t)within(9000, 4000000000) : 0;
+	if (p->mode == POLICE_TRTCM) {
+		p->pir_bps = p->cir_bps + within(0, 1000);
+		p->pbs_bytes = often() ? (uint32_t)within(9000, 4000000000) : 0;
+	} else {
+		p->eir_bps = p->mode == POLICE_SRTCM ? 0 : random_rate();
+		p->ebs_bytes = often() ? (uint32_t)within(9000, 4000000000) : 0;
+	}
+}
+
+/* Every fourth class is a group; c5 is below c4, c6 and c7 below c5, and so on. */
 static void random_class(struct policy *p, uint32_t i)
 {
 	struct policy_class *c = &p->classes[i];
 
 	snprintf(c->name, sizeof(c->name), "%s%.0u", i == 0 ? "default" : "c", i);
+	c->parent_index = i < 5 || i % 4 == 0 ? -1
+			  : i % 4 == 1	      ? (int32_t)i - 1
+					      : (int32_t)(i / 4 * 4 + 1);
 	c->priority = (uint8_t)within(0, 7);
 	c->weight = (uint32_t)within(1, 1000);
-	c->rate_bps = often() ? within(UNITS_RATE_MIN_BPS, 1000000) : 0;
-	c->ceil_bps = often() ? within(1000000, UNITS_RATE_MAX_BPS) : 0;
+	if (often())
+		c->rate.bps = within(UNITS_RATE_MIN_BPS, 1000000);
+	else if (c->parent_index < 0 && p->bridges[0].up_bps != 0 && p->bridges[0].down_bps != 0 &&
+		 p->bridge_count == 1)
+		c->rate.ppm = (uint32_t)within(100000, 200000) / p->class_count;
+	/* Groups must have enough for what is below them. */
+	if (i % 4 < 2)
+		c->rate = (struct policy_rate){0};
+	c->ceil.bps = often() ? within(10000000, UNITS_RATE_MAX_BPS) : 0;
+	if (c->rate.ppm != 0)
+		c->ceil.bps = 0;
+	if (c->parent_index >= 0 && p->classes[c->parent_index].ceil.bps != 0 && often()) {
+		c->ceil.bps = 0;
+		c->ceil.ppm = (uint32_t)within(100000, 1000000);
+	}
+	/* 10 % of the smallest ceiling are what all below it may be assured at most. */
+	if (c->ceil.ppm != 0 && c->rate.bps != 0)
+		c->ceil.ppm = 1000000;
 	c->flow_rate_bps = often() ? random_rate() : 0;
-	c->flow_burst_bytes = (uint32_t)within(9000, 1000000000);
-	c->burst_bytes = often() ? (uint32_t)within(9000, 1000000000) : 0;
+	c->flow_burst = random_burst();
+	if (often())
+		c->burst = random_burst();
+	c->per = (enum policy_per)within(0, PER_WAN);
+	if (c->per != PER_FLOW) {
+		c->per_bits4 = (uint8_t)within(0, 31);
+		c->per_bits6 = (uint8_t)within(0, 127);
+	}
 	c->queue_limit_ns = often() ? (uint32_t)within(1000000, 4000000000) : 0;
 	c->queue_limit_bytes = (uint32_t)within(9000, 1000000000);
-	c->aqm = often();
+	c->aqm = (enum policy_aqm)within(0, AQM_DUALPI2);
+	c->aqm_target_ns = often() ? (uint32_t)within(100000, 1000000000) : 0;
+	c->ecn = often();
 	c->compress = often();
+	random_police(&c->police);
+}
+
+/* A policer is none of a group's. */
+static void make_tree_valid(struct policy *p)
+{
+	for (uint32_t i = 0; i < p->class_count; i++)
+		if (p->classes[i].parent_index >= 0)
+			p->classes[p->classes[i].parent_index].police.mode = POLICE_NONE;
+	for (uint32_t i = 0; i < p->rule_count; i++)
+		p->rules[i].class_index = p->rules[i].class_index / 4 * 4 + 2;
+	for (uint32_t i = 0; i < p->rule_count; i++)
+		if (p->rules[i].class_index >= p->class_count)
+			p->rules[i].class_index = 0;
 }
 
 static void random_range(uint16_t max, uint16_t *low, uint16_t *high)
@@ -192,9 +263,15 @@ static struct policy *random_policy(void)
 		random_class(p, i);
 	for (uint32_t i = 0; i < p->rule_count; i++)
 		random_rule(p, i);
+	make_tree_valid(p);
 	p->peer_count = (uint16_t)within(0, POLICY_PEERS_MAX);
-	for (uint8_t i = 0; i < p->peer_count; i++)
+	for (uint8_t i = 0; i < p->peer_count; i++) {
+		struct policy_bridge *b;
 		random_peer(p, i);
+		b = &p->bridges[p->peers[i].bridge];
+		b->up_min_bps = b->up_bps == 0 ? 0 : within(UNITS_RATE_MIN_BPS, b->up_bps);
+		b->down_min_bps = b->down_bps == 0 ? 0 : within(UNITS_RATE_MIN_BPS, b->down_bps);
+	}
 	return p;
 }
 
@@ -223,6 +300,9 @@ static void compare_appliances(const struct policy_appliance *a, const struct po
 	SAME(flows);
 	SAME(buffers);
 	SAME(queues);
+	SAME(classes);
+	SAME(hosts);
+	SAME(distributions);
 	SAME(mtu);
 	SAME_TEXT(group);
 }
@@ -239,7 +319,10 @@ static void compare_bridges(const struct policy_bridge *a, const struct policy_b
 	SAME(vlan);
 	SAME(up_bps);
 	SAME(down_bps);
+	SAME(up_min_bps);
+	SAME(down_min_bps);
 	SAME(overhead_bytes);
+	SAME(frame_min_bytes);
 	SAME(burst_ns);
 }
 
@@ -248,15 +331,32 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME_TEXT(name);
 	SAME(priority);
 	SAME(weight);
-	SAME(rate_bps);
-	SAME(ceil_bps);
+	SAME(parent_index);
+	SAME(rate.bps);
+	SAME(rate.ppm);
+	SAME(ceil.bps);
+	SAME(ceil.ppm);
 	SAME(flow_rate_bps);
-	SAME(flow_burst_bytes);
-	SAME(burst_bytes);
+	SAME(flow_burst);
+	SAME(burst);
+	SAME(per);
+	SAME(per_bits4);
+	SAME(per_bits6);
 	SAME(queue_limit_ns);
 	SAME(queue_limit_bytes);
 	SAME(aqm);
+	SAME(aqm_target_ns);
+	SAME(ecn);
 	SAME(compress);
+	SAME(police.mode);
+	SAME(police.colour_aware);
+	SAME(police.action);
+	SAME(police.cir_bps);
+	SAME(police.cbs_bytes);
+	SAME(police.pir_bps);
+	SAME(police.pbs_bytes);
+	SAME(police.eir_bps);
+	SAME(police.ebs_bytes);
 }
 
 static void compare_rules(const struct policy_rule *a, const struct policy_rule *b)
@@ -337,34 +437,44 @@ static void test_round_trip(void)
 	}
 }
 
-/* The largest policy there is, with the longest of everything, can be read again. */
+/* As many classes and rules as there may be, and some with the longest of everything, can be read
+ * again. */
 static void test_largest(void)
 {
 	struct policy *p = random_policy();
 
 	free(p->classes);
 	free(p->rules);
-	p->class_count = POLICY_CLASSES_MAX;
+	p->class_count = p->appliance.classes = POLICY_CLASSES_MAX;
 	p->rule_count = POLICY_RULES_MAX;
 	p->classes = calloc(p->class_count, sizeof(*p->classes));
 	p->rules = calloc(p->rule_count, sizeof(*p->rules));
 	CU_ASSERT_FATAL(p->classes != NULL && p->rules != NULL);
+	struct policy *least = read_good("bridges=({name=\"b\";lan=\"e1\";wan=\"e2\";});");
+	CU_ASSERT_FATAL(least != NULL);
 	for (uint32_t i = 0; i < p->class_count; i++) {
 		struct policy_class *c = &p->classes[i];
-		random_class(p, i);
-		c->rate_bps = 64001;
-		c->ceil_bps = 399999999999;
-		c->flow_rate_bps = 299999999999;
-		c->burst_bytes = c->flow_burst_bytes = c->queue_limit_bytes = 999999999;
-		c->queue_limit_ns = 3999999999;
-		c->priority = 7;
-		c->weight = 999;
-		c->aqm = false;
-		c->compress = true;
+		*c = least->classes[0];
+		c->parent_index = i > 2000 ? 2000 : -1;
+		c->rate.bps = i == 2000 ? 0 : 64001;
+		c->ceil.bps = 399999999999;
+		if (i < 2000) {
+			random_class(p, i);
+			c->parent_index = -1;
+			c->rate = (struct policy_rate){.bps = 64001};
+			c->ceil = (struct policy_rate){.bps = 399999999999};
+			c->flow_rate_bps = 299999999999;
+			c->burst = (struct policy_burst){.bytes = 999999999};
+			c->queue_limit_bytes = 999999999;
+			c->flow_burst = (struct policy_burst){.ns = 999999999};
+			c->queue_limit_ns = 3999999999;
+			c->aqm_target_ns = 99999999;
+		}
 		if (i > 0)
-			snprintf(c->name, sizeof(c->name), "a-class-with-a-very-long-na%04u",
-				i % 10000);
+			snprintf(c->name, sizeof(c->name), "a-class-with-a-very-long-%06u",
+				i % 1000000);
 	}
+	policy_free(least);
 	for (uint32_t i = 0; i < p->rule_count; i++) {
 		struct policy_match *m = &p->rules[i].match;
 		random_rule(p, i);

@@ -31,19 +31,25 @@ static void test_fields(void)
 		"\"busy\";\n"
 		" hugepages = false; memory = \"1 GiB\"; flows = 2000; buffers = 5000; queues = "
 		"100;\n"
-		" mtu = 9000; group = \"adm\"; };\n"
+		" mtu = 9000; group = \"adm\"; classes = 70; hosts = 5; distributions = 3; };\n"
 		"compression = \"dry-run\"; bypass = true;\n"
 		"bridges = ( { name = \"b0\"; lan = \"e1\"; wan = \"e2\"; },\n"
 		" { name = \"b1\"; lan = \"e3\"; wan = \"e4\"; address = \"192.0.2.10/24\";\n"
 		"   gateway = \"192.0.2.1\"; address6 = \"2001:db8::10/64\"; gateway6 = "
 		"\"fe80::1\";\n"
-		"   vlan = 5; up = \"100 Mbit/s\"; down = \"1.5 Gbit/s\"; overhead = 4;\n"
+		"   vlan = 5; up = \"100 Mbit/s\"; down = \"1.5 Gbit/s\"; overhead = -4;\n"
+		"   up_min = \"1 Mbit/s\"; down_min = \"2 Mbit/s\"; frame_min = 64;\n"
 		"   burst = \"200 us\"; } );\n"
 		"classes = ( { name = \"voice\"; priority = 0; weight = 3; rate = \"10 Mbit/s\";\n"
 		"   ceil = \"30 Mbit/s\"; flow_rate = \"2 Mbit/s\"; flow_burst = \"40 kB\";\n"
 		"   burst = \"10 KiB\"; queue_time = \"100 ms\"; queue_size = \"1 MB\"; aqm = "
-		"false;\n"
-		"   compress = true; },\n"
+		"\"pie\";\n"
+		"   compress = true; parent = \"tree\"; per = \"wan/20,52\"; aqm_target = \"2 "
+		"ms\";\n"
+		"   ecn = false; police = \"trtcm\"; cir = \"1 Mbit/s\"; cbs = \"20 kB\";\n"
+		"   pir = \"2 Mbit/s\"; pbs = \"40 kB\"; colour_aware = true; green = 46;\n"
+		"   yellow = \"le\"; red = \"pass\"; },\n"
+		" { name = \"tree\"; burst = \"7 ms\"; },\n"
 		" { name = \"default\"; weight = 77; } );\n"
 		"rules = ( { class = \"voice\"; match = { proto = \"udp\"; src = \"10.0.0.0/8\";\n"
 		"   dst = \"10.2.3.4\"; sport = 53; dport = \"5004-5020\"; vlan = \"untagged\";\n"
@@ -68,6 +74,7 @@ static void test_fields(void)
 	CU_ASSERT_EQUAL(a->flows, 2000);
 	CU_ASSERT_EQUAL(a->buffers, 5000);
 	CU_ASSERT_EQUAL(a->queues, 100);
+	CU_ASSERT(a->classes == 70 && a->hosts == 5 && a->distributions == 3);
 	CU_ASSERT_EQUAL(a->mtu, 9000);
 	CU_ASSERT_STRING_EQUAL(a->group, "adm");
 	CU_ASSERT_EQUAL(p->compress, COMPRESS_DRY_RUN);
@@ -87,35 +94,57 @@ static void test_fields(void)
 	CU_ASSERT_EQUAL(b->vlan, 5);
 	CU_ASSERT_EQUAL(b->up_bps, 100000000);
 	CU_ASSERT_EQUAL(b->down_bps, 1500000000);
-	CU_ASSERT_EQUAL(b->overhead_bytes, 4);
+	CU_ASSERT_EQUAL(b->overhead_bytes, -4);
+	CU_ASSERT_EQUAL(b->frame_min_bytes, 64);
+	CU_ASSERT(b->up_min_bps == 1000000 && b->down_min_bps == 2000000);
 	CU_ASSERT_EQUAL(b->burst_ns, 200000);
 	/* Defaults of the other. */
 	CU_ASSERT_EQUAL(p->bridges[0].address4.address.family, 0);
 	CU_ASSERT_EQUAL(p->bridges[0].up_bps, 0);
 	CU_ASSERT_EQUAL(p->bridges[0].overhead_bytes, 24);
+	CU_ASSERT_EQUAL(p->bridges[0].frame_min_bytes, 60);
+	CU_ASSERT(p->bridges[0].up_min_bps == 0 && p->bridges[0].down_min_bps == 0);
 	CU_ASSERT_EQUAL(p->bridges[0].burst_ns, 1000000);
 
 	/* "default" is class 0 wherever it stands. */
-	CU_ASSERT_EQUAL(p->class_count, 2);
+	CU_ASSERT_EQUAL(p->class_count, 3);
 	CU_ASSERT_STRING_EQUAL(p->classes[0].name, "default");
 	CU_ASSERT_EQUAL(p->classes[0].weight, 77);
-	CU_ASSERT_EQUAL(p->classes[0].line, 14);
+	CU_ASSERT_EQUAL(p->classes[0].line, 19);
 	const struct policy_class *c = &p->classes[1];
-	CU_ASSERT_EQUAL(c->line, 10);
+	CU_ASSERT_EQUAL(c->line, 11);
 	CU_ASSERT_EQUAL(c->priority, 0);
 	CU_ASSERT_EQUAL(c->weight, 3);
-	CU_ASSERT_EQUAL(c->rate_bps, 10000000);
-	CU_ASSERT_EQUAL(c->ceil_bps, 30000000);
+	CU_ASSERT_EQUAL(c->rate.bps, 10000000);
+	CU_ASSERT_EQUAL(c->ceil.bps, 30000000);
 	CU_ASSERT_EQUAL(c->flow_rate_bps, 2000000);
-	CU_ASSERT_EQUAL(c->flow_burst_bytes, 40000);
-	CU_ASSERT_EQUAL(c->burst_bytes, 10240);
+	CU_ASSERT_EQUAL(c->flow_burst.bytes, 40000);
+	CU_ASSERT_EQUAL(c->burst.bytes, 10240);
 	CU_ASSERT_EQUAL(c->queue_limit_ns, 100000000);
 	CU_ASSERT_EQUAL(c->queue_limit_bytes, 1000000);
-	CU_ASSERT(!c->aqm && c->compress);
+	CU_ASSERT(c->aqm == AQM_PIE && c->compress);
+	CU_ASSERT_EQUAL(c->parent_index, 2);
+	CU_ASSERT(c->per == PER_WAN && c->per_bits4 == 20 && c->per_bits6 == 52);
+	CU_ASSERT(c->aqm_target_ns == 2000000 && !c->ecn);
+	CU_ASSERT(c->police.mode == POLICE_TRTCM && c->police.colour_aware);
+	CU_ASSERT(c->police.cir_bps == 1000000 && c->police.cbs_bytes == 20000);
+	CU_ASSERT(c->police.pir_bps == 2000000 && c->police.pbs_bytes == 40000);
+	CU_ASSERT(c->police.eir_bps == 0 && c->police.ebs_bytes == 0);
+	CU_ASSERT(c->police.action[0] == 46 && c->police.action[1] == 1 &&
+		  c->police.action[2] == POLICE_PASS);
+	/* Defaults. */
+	c = &p->classes[2];
+	CU_ASSERT(c->parent_index == -1 && c->burst.ns == 7000000 && c->burst.bytes == 0);
+	CU_ASSERT(c->rate.bps == 0 && c->rate.ppm == 0 && c->ceil.bps == 0 && c->ceil.ppm == 0);
+	CU_ASSERT(c->flow_burst.bytes == 30000 && c->flow_burst.ns == 0);
+	CU_ASSERT(c->aqm == AQM_CODEL && c->aqm_target_ns == 0 && c->ecn && !c->compress);
+	CU_ASSERT(c->per == PER_FLOW && c->per_bits4 == 0 && c->per_bits6 == 0);
+	CU_ASSERT(c->police.mode == POLICE_NONE && c->police.action[0] == POLICE_PASS &&
+		  c->police.action[1] == POLICE_PASS && c->police.action[2] == POLICE_DROP);
 
 	CU_ASSERT_EQUAL(p->rule_count, 2);
 	const struct policy_match *m = &p->rules[0].match;
-	CU_ASSERT_EQUAL(p->rules[0].line, 15);
+	CU_ASSERT_EQUAL(p->rules[0].line, 20);
 	CU_ASSERT_EQUAL(p->rules[0].class_index, 1);
 	CU_ASSERT(m->proto_min == 17 && m->proto_max == 17);
 	CU_ASSERT(is_address(&m->src.address, 4, "00000000000000000000ffff0a000000"));
@@ -428,14 +457,18 @@ static void test_copy(void)
 	CU_ASSERT_FATAL(p != NULL);
 	struct policy *copy = policy_copy(p);
 	CU_ASSERT_FATAL(copy != NULL);
-	copy->classes[1].rate_bps = 5;
+	copy->classes[1].rate.bps = 5;
 	copy->rules[0].class_index = 0;
 	copy->bridges[0].name[0] = 'x';
-	CU_ASSERT_EQUAL(p->classes[1].rate_bps, 1000000);
+	CU_ASSERT_EQUAL(p->classes[1].rate.bps, 1000000);
 	CU_ASSERT_EQUAL(p->rules[0].class_index, 1);
 	CU_ASSERT_STRING_EQUAL(p->bridges[0].name, "b0");
 	policy_free(p);
 	CU_ASSERT_STRING_EQUAL(copy->classes[1].name, "c");
+	CU_ASSERT_EQUAL(policy_find_class(copy, "c"), 1);
+	CU_ASSERT(copy->classes_by_name != NULL);
+	CU_ASSERT_EQUAL(policy_find_class(copy, "a"), -ENOENT);
+	CU_ASSERT_EQUAL(policy_find_class(copy, "z"), -ENOENT);
 	policy_free(copy);
 	policy_free(NULL);
 }
@@ -462,16 +495,16 @@ static void test_check_after_change(void)
 	CU_ASSERT_FATAL(p != NULL);
 	CU_ASSERT(check_finds(p, ""));
 	CU_ASSERT_EQUAL(policy_check(p, NULL), 0);
-	p->classes[1].rate_bps = 6000000;
+	p->classes[1].rate.bps = 6000000;
 	CU_ASSERT(check_finds(p, "0 E classes[1].ceil"));
 	CU_ASSERT_EQUAL(policy_check(p, NULL), -EINVAL);
-	p->classes[1].ceil_bps = 0;
+	p->classes[1].ceil.bps = 0;
 	CU_ASSERT(check_finds(p, ""));
-	p->classes[1].rate_bps = 10000001;
+	p->classes[1].rate.bps = 10000001;
 	CU_ASSERT(check_finds(p, "0 E bridges[0].up"));
 	p->bridges[0].up_bps = 0;
 	CU_ASSERT(check_finds(p, ""));
-	p->classes[1].rate_bps = 1;
+	p->classes[1].rate.bps = 1;
 	p->classes[1].weight = 0;
 	p->classes[1].priority = 8;
 	p->bridges[0].down_bps = 400000000001;
@@ -490,8 +523,9 @@ static void test_check_live(void)
 	struct policy *next = read_good(
 		"appliance = { name = \"other\"; }; compression = \"off\"; bypass = true;"
 		"bridges = ( { name = \"b0\"; lan = \"e1\"; wan = \"e2\"; up = \"1 Mbit/s\";"
-		" address = \"10.0.0.1/24\"; overhead = 4; burst = \"2 ms\"; } );"
-		"classes = ( { name = \"d\"; } ); rules = ( { class = \"d\"; } );");
+		" address = \"10.0.0.1/24\"; overhead = 4; burst = \"2 ms\"; frame_min = 0; } );"
+		"classes = ( { name = \"d\"; parent = \"e\"; per = \"src\"; police = \"srtcm\";"
+		" cir = \"1 Mbit/s\"; }, { name = \"e\"; } ); rules = ( { class = \"d\"; } );");
 	CU_ASSERT_FATAL(next != NULL);
 	CU_ASSERT_EQUAL(policy_check_live(p, next, &problems), 0);
 	CU_ASSERT_EQUAL(problems.count, 0);
@@ -501,6 +535,7 @@ static void test_check_live(void)
 		"appliance = { workers = \"1-2\"; control_cpu = 3; poll = \"busy\"; hugepages = "
 		"false;"
 		" memory = \"1 GiB\"; flows = 5000; buffers = 5000; queues = 100; mtu = 2000;"
+		" classes = 99; hosts = 99; distributions = 99;"
 		" group = \"g\"; };"
 		"bridges = ( { name = \"b1\"; lan = \"e3\"; wan = \"e4\"; address = "
 		"\"10.0.0.1/24\"; } );");
@@ -510,7 +545,8 @@ static void test_check_live(void)
 	CU_ASSERT_STRING_EQUAL(found,
 		"0 E appliance.workers; 0 E appliance.control_cpu; 0 E appliance.poll; "
 		"0 E appliance.hugepages; 0 E appliance.memory; 0 E appliance.flows; "
-		"0 E appliance.buffers; 0 E appliance.queues; 0 E appliance.mtu; "
+		"0 E appliance.buffers; 0 E appliance.queues; 0 E appliance.classes; "
+		"0 E appliance.hosts; 0 E appliance.distributions; 0 E appliance.mtu; "
 		"0 E appliance.group; 0 E bridges[0].name; 0 E bridges[0].lan; 0 E bridges[0].wan");
 	policy_problems_free(&problems);
 	policy_free(next);

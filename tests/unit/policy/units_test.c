@@ -121,6 +121,50 @@ static void test_sizes(void)
 	CU_ASSERT(reads_as(units_size, table));
 }
 
+static void test_percent(void)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		uint32_t ppm;
+	} table[] = {
+		{"20 %", 0, 200000},
+		{"20%", 0, 200000},
+		{" 12.3456 % ", 0, 123456},
+		{"0.0001 %", 0, 1},
+		{"100 %", 0, 1000000},
+		{"100.0000 %", 0, 1000000},
+		{"100.0001 %", -ERANGE, 0},
+		{"101 %", -ERANGE, 0},
+		{"0 %", -ERANGE, 0},
+		{"0.00001 %", -EINVAL, 0},
+		{"-5 %", -EINVAL, 0},
+		{"5", -EDOM, 0},
+		{"5 percent", -EINVAL, 0},
+		{"%", -EINVAL, 0},
+		{"5 % %", -EINVAL, 0},
+		{"1844674407370955.1616 %", -ERANGE, 0},
+		{"99999999999999999999999 %", -ERANGE, 0},
+	};
+	char text[UNITS_TEXT_MAX];
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		uint32_t ppm = 0;
+		int rc = units_percent(table[i].text, &ppm);
+		if (rc != table[i].rc || ppm != table[i].ppm)
+			printf("     \"%s\": %d, %u\n", table[i].text, rc, ppm);
+		CU_ASSERT(rc == table[i].rc && ppm == table[i].ppm);
+	}
+	CU_ASSERT_STRING_EQUAL(units_percent_text(125000, text), "12.5 %");
+	CU_ASSERT_STRING_EQUAL(units_percent_text(1, text), "0.0001 %");
+	for (uint32_t ppm = 1; ppm <= UNITS_PPM; ppm += 7) {
+		uint32_t back = 0;
+		wrong += units_percent(units_percent_text(ppm, text), &back) != 0 || back != ppm;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
 static void test_texts(void)
 {
 	char text[UNITS_TEXT_MAX];
@@ -160,4 +204,5 @@ static void test_round_trip(void)
 }
 
 UNIT_TESTS("units", {"rates", test_rates}, {"times", test_times}, {"sizes", test_sizes},
-	{"texts", test_texts}, {"what is written is read back", test_round_trip})
+	{"percentages", test_percent}, {"texts", test_texts},
+	{"what is written is read back", test_round_trip})
