@@ -247,6 +247,22 @@ static void check_class_rates(struct tree_check *t, uint32_t i)
 			t->link);
 }
 
+/* What needs no other class and no link, for where those could not be read. */
+static void check_by_themselves(const struct tree_check *t)
+{
+	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX];
+
+	for (uint32_t i = 0; i < t->policy->class_count; i++) {
+		const struct policy_class *c = &t->policy->classes[i];
+
+		if (c->ceil.bps != 0 && c->ceil.bps < c->rate.bps)
+			ERROR(t, i, "ceil",
+				"class \"%s\": ceil %s is below rate %s; accepted: ceil >= rate",
+				c->name, units_rate_text(c->ceil.bps, a),
+				units_rate_text(c->rate.bps, b));
+	}
+}
+
 /* What the classes are assured must fit into each link that is shaped. */
 static void check_link(struct tree_check *t, unsigned bridge, bool up)
 {
@@ -299,6 +315,8 @@ void check_tree(
 		check_loops(&t, visited);
 		check_parents(&t);
 		check_groups(&t);
+		if (!t.tree.sound || damaged)
+			check_by_themselves(&t);
 		for (unsigned link = 0;
 			t.tree.sound && !damaged && link < 2u * policy->bridge_count; link++)
 			check_link(&t, link / 2, link % 2 == 0);

@@ -116,7 +116,7 @@ struct policy_class {
 	uint32_t weight;	   /* share of what is borrowed among siblings of one priority */
 	struct policy_rate rate;   /* assured; none: nothing, of a group the sum of its classes' */
 	struct policy_rate ceil;   /* none: that of the group above, or the link's rate */
-	struct policy_burst burst; /* of rate and ceil; none: two full-size frames */
+	struct policy_burst burst; /* of rate and ceil; none: the bridge's, two frames at least */
 	uint64_t flow_rate_bps;	   /* of each flow (or see per) and way by itself; 0: no limit */
 	struct policy_burst flow_burst;
 	enum policy_per per; /* whose rate flow_rate is */

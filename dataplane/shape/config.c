@@ -150,6 +150,7 @@ int shaper_config_prepare(struct shaper_config *config, const struct shaper_conf
 		if (!c->in_use)
 			continue;
 		c->link_limited = config->link_bps != 0;
+		c->least_burst_ns = config->link_burst_ns;
 		c->held_ceil_bps =
 			config->link_bps != 0 && c->ceil_bps >= config->link_bps ? 0 : c->ceil_bps;
 		find_aqm_times(config, c);

@@ -86,12 +86,23 @@ static void leave_tree(
 		c->parent = s->classes_max;
 }
 
+/* What is spent by several workers is spent in their turns at the link: a burst smaller than the
+ * link's would lose rate whenever a turn comes late. */
+static struct bucket_rate class_rate(const struct shaper_class_config *cfg, uint64_t rate_bps)
+{
+	struct bucket_rate rate = bucket_rate_of(rate_bps, cfg->burst_bytes, cfg->burst_ns);
+
+	if (cfg->burst_bytes == 0 && cfg->burst_ns == 0 &&
+		rate.burst_q16 < bucket_q16(cfg->least_burst_ns))
+		rate.burst_q16 = bucket_q16(cfg->least_burst_ns);
+	return rate;
+}
+
 static void shared_configure(struct shaper *s, struct shape_class *c,
 	const struct shaper_class_config *cfg, uint64_t now_ns)
 {
-	struct bucket_rate rate = bucket_rate_of(cfg->rate_bps, cfg->burst_bytes, cfg->burst_ns);
-	struct bucket_rate ceil =
-		bucket_rate_of(cfg->held_ceil_bps, cfg->burst_bytes, cfg->burst_ns);
+	struct bucket_rate rate = class_rate(cfg, cfg->rate_bps);
+	struct bucket_rate ceil = class_rate(cfg, cfg->held_ceil_bps);
 
 	lease_shared_configure(c->rate.shared, rate.inv_q32, rate.burst_q16, now_ns);
 	lease_shared_configure(c->ceil.shared, ceil.inv_q32, ceil.burst_q16, now_ns);

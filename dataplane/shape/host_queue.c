@@ -118,7 +118,7 @@ bool host_queue_ready(struct shaper *s, const struct shape_class *c, uint32_t in
 	struct host *host = queue_host(s, c, index, now_ns);
 	if (host_ready(host, &c->flow_rate, now_ns))
 		return true;
-	if (s->shared->workers == 1) {
+	if (s->workers == 1) {
 		*ready_ns = host_ready_ns(host, now_ns);
 	} else {
 		*ready_ns = host_reserve(host, &c->flow_rate, c->want, now_ns);

@@ -135,32 +135,28 @@ static unsigned lease_rank(struct lease_shared *shared, unsigned worker, unsigne
 	return rank + __builtin_popcount(turn & ((1u << own) - 1));
 }
 
-bool lease_take_polite(struct lease *lease, uint32_t want, uint64_t now_ns, unsigned worker,
-	unsigned priority, uint64_t *retry_ns)
+bool lease_polite_turn(struct lease *lease, uint64_t now_ns, unsigned worker, unsigned priority,
+	uint64_t *retry_ns)
 {
 	struct lease_shared *shared = lease->shared;
-	uint64_t now = bucket_q16(now_ns), head_start = 0;
+	uint64_t now = bucket_q16(now_ns), head_start;
 	int64_t ahead = lease_clamp(shared, now);
 
-	if (shared->workers > 1)
-		head_start = bucket_q16(
-			(uint64_t)LOAD(shared->grace_ns) * lease_rank(shared, worker, priority));
-	if (ahead + (int64_t)head_start > 0) {
-		*retry_ns = bucket_ready_ns(now + (uint64_t)ahead + head_start, now_ns);
-		if (shared->workers > 1)
-			waiting_set(shared, worker, priority);
+	if (shared->workers == 1) {
+		if (ahead <= 0)
+			return true;
+		*retry_ns = bucket_ready_ns(now + (uint64_t)ahead, now_ns);
 		return false;
 	}
-	if (shared->workers > 1) {
-		lease_stop_waiting(lease, worker);
-		STORE(shared->last, worker);
-		/* A frame at least, or turns of small packets would be smaller turns. */
-		if (want < BUCKET_FRAME_BYTES)
-			want = BUCKET_FRAME_BYTES;
+	head_start =
+		bucket_q16((uint64_t)LOAD(shared->grace_ns) * lease_rank(shared, worker, priority));
+	if (ahead + (int64_t)head_start > 0) {
+		*retry_ns = bucket_ready_ns(now + (uint64_t)ahead + head_start, now_ns);
+		waiting_set(shared, worker, priority);
+		return false;
 	}
-	bool ready = lease_add(lease, want, now_ns);
-	*retry_ns = lease->ready_ns;
-	return ready;
+	STORE(shared->last, worker);
+	return true;
 }
 
 void lease_return(struct lease *lease)

@@ -7,7 +7,7 @@
  *
  * A worker that finds the bucket spent either reserves the next free piece of time and waits for it
  * (lease_ready: first come, first served), or stands back until the bucket has time left
- * (lease_ready_polite: whoever reserves goes before it). The link is reserved for assured bytes and
+ * (lease_polite_turn: whoever reserves goes before it). The link is reserved for assured bytes and
  * asked politely for borrowed ones: that is what makes an assured rate hold across workers.
  */
 #ifndef SLUICE_SHAPE_LEASE_H
@@ -65,10 +65,11 @@ void lease_shared_refresh(struct lease_shared *shared, uint64_t now_ns);
  * can be spent now, else ready_ns says when. Only with credit <= 0. */
 bool lease_take(struct lease *lease, uint32_t want, uint64_t now_ns);
 
-/* The same, but takes nothing while the bucket is spent or another worker's turn is now: then
- * *retry_ns is when to ask again. Worker and priority give the turn. */
-bool lease_take_polite(struct lease *lease, uint32_t want, uint64_t now_ns, unsigned worker,
-	unsigned priority, uint64_t *retry_ns);
+/* Whether a worker that would stand back may take a lease now: not while the bucket is spent or
+ * another worker's turn is now; then *retry_ns is when to ask again. Worker and priority give the
+ * turn, which ends with a true answer: who has waited goes on waiting, at the end of the line. */
+bool lease_polite_turn(struct lease *lease, uint64_t now_ns, unsigned worker, unsigned priority,
+	uint64_t *retry_ns);
 
 /* No longer interested: let polite workers of lower turn go ahead. */
 void lease_stop_waiting(struct lease *lease, unsigned worker);
@@ -98,6 +99,12 @@ static inline void lease_spend(struct lease *lease, uint32_t bytes)
 /* Credit (or with a negative number debit) bytes that were charged before. A reservation moves by
  * their time, as if the right number had been charged in the first place. */
 void lease_correct(struct lease *lease, int64_t bytes, uint64_t now_ns);
+
+/* The bytes that lease_take() takes at least. */
+static inline uint32_t lease_quantum(const struct lease *lease)
+{
+	return __atomic_load_n(&lease->shared->quantum_bytes, __ATOMIC_RELAXED);
+}
 
 /* Has it been unused for so long that others should have it? */
 static inline bool lease_is_old(const struct lease *lease, uint64_t now_ns)

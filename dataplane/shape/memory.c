@@ -22,7 +22,8 @@ struct shaper_shared *shaper_shared_create(
 	if (classes_max == 0 || workers == 0 || workers > SHAPER_WORKERS_MAX)
 		return NULL;
 	shared = rte_zmalloc_socket("shaper_shared",
-		sizeof(*shared) + (size_t)classes_max * sizeof(shared->classes[0]), 64, socket);
+		sizeof(*shared) + ((size_t)classes_max + 1) * sizeof(shared->classes[0]), 64,
+		socket);
 	if (shared == NULL)
 		return NULL;
 	shared->classes_max = classes_max;
@@ -55,7 +56,7 @@ uint64_t shaper_shared_memory_needed(uint32_t classes_max, uint32_t hosts)
 {
 	struct shaper_shared *shared;
 
-	return sizeof(*shared) + (uint64_t)classes_max * sizeof(shared->classes[0]) +
+	return sizeof(*shared) + ((uint64_t)classes_max + 1) * sizeof(shared->classes[0]) +
 	       (hosts != 0 ? hosts_memory_needed(hosts) : 0);
 }
 
@@ -114,6 +115,7 @@ struct shaper *shaper_create(const struct shaper_params *params, struct shaper_s
 	s->class_count = 1;
 	s->way = params->way;
 	s->worker = params->worker;
+	s->workers = shared->workers;
 	s->reasons = params->reasons;
 	s->frame_min_bytes = SHAPER_FRAME_MIN;
 	s->random = params->worker + 1;

@@ -73,8 +73,11 @@ static inline void charge(
 			flow_host_charge(s, c, p->flow, bytes, now_ns);
 		}
 	}
-	if (c->limits & LIMIT_LINK)
+	if (c->limits & LIMIT_LINK) {
 		lease_spend(&s->link, bytes);
+		if (lender == PKT_LENDER_LINK && s->workers > 1)
+			s->link_turn -= (int32_t)bytes;
+	}
 	if (lender != 0)
 		c->stats->borrowed_bytes += bytes;
 	if (c->limits & (LIMIT_CEIL | LIMIT_RATE | LIMIT_GROUP))
@@ -310,6 +313,10 @@ static void tend(struct shaper *s, uint64_t now_ns)
 	}
 	if (lease_is_old(&s->link, now_ns) && !waiting)
 		lease_return(&s->link);
+	if (!waiting) {
+		share_idle(s);
+		s->link_turn = 0;
+	}
 	for (unsigned k = 0; k < TEND_CLASSES && s->held_head != 0; k++) {
 		struct shape_class *c = &s->classes[s->held_head - 1];
 		s->held_head = c->next_held;

@@ -37,9 +37,10 @@ struct shaper_class_config {
 	uint64_t rate_bps;	   /* assured; 0: nothing assured, borrows only */
 	uint64_t ceil_bps;	   /* 0: the link's rate */
 	uint64_t flow_rate_bps;	   /* of each flow by itself, or see `per`; 0: no limit */
-	uint32_t burst_bytes;	   /* of rate and ceil, at least 10 us are given; 0: two frames */
-	uint32_t burst_ns;	   /* the same as time, if burst_bytes is 0 */
-	uint32_t flow_burst_bytes; /* of flow_rate_bps, likewise */
+	uint32_t burst_bytes;	   /* of rate and ceil, at least 10 us are given */
+	uint32_t burst_ns;	   /* the same as time, if burst_bytes is 0; both 0: the link's
+				    * burst, and at least two frames */
+	uint32_t flow_burst_bytes; /* of flow_rate_bps, likewise; both 0: two frames */
 	uint32_t flow_burst_ns;
 	uint32_t queue_limit_bytes; /* of one flow's queue; 0: SHAPER_QUEUE_LIMIT_BYTES */
 	uint32_t queue_limit_ns;    /* what has waited longer is dropped, but for the last packet
@@ -57,6 +58,7 @@ struct shaper_class_config {
 
 	/* Made by shaper_config_prepare(). */
 	bool is_group, link_limited;
+	uint32_t least_burst_ns;	 /* where no burst is given: the link's, or two frames */
 	int32_t quantum;		 /* of deficit round robin among its siblings */
 	uint64_t held_ceil_bps;		 /* 0 where the link is slower */
 	uint64_t target_ns, interval_ns; /* of AQM */

@@ -11,6 +11,7 @@
 #include "dataplane/shape/hosts.h"
 #include "dataplane/shape/lease.h"
 #include "dataplane/shape/queue.h"
+#include "dataplane/shape/share.h"
 #include "dataplane/shape/shaper.h"
 #include "dataplane/shape/wheel.h"
 
@@ -72,6 +73,11 @@ struct shape_class {
 	/* Lines 3 and 4: its children. */
 	struct class_ring ring[RINGS][SHAPE_PRIORITIES];
 
+	/* Its part among the workers, and those of its children by priority (share.h): only with
+	 * several workers. */
+	uint64_t share_sum[SHAPE_PRIORITIES];
+	uint32_t share_given;
+
 	/* The rest depends on what is switched on. */
 	uint64_t aqm_target_ns, aqm_interval_ns;
 	struct dualpi2 pi2;
@@ -94,8 +100,9 @@ struct shaper {
 	uint32_t refresh_class;
 	uint32_t random; /* of AQM */
 	enum way way;
-	unsigned worker;
-	bool link_polite; /* other workers may have been told that we wait */
+	unsigned worker, workers;
+	int32_t link_turn; /* bytes that this worker may still borrow of the link in its turns */
+	bool link_polite;  /* other workers may have been told that we wait */
 	uint64_t *reasons;
 	struct shaper_room *room;
 	struct shaper_room own_room; /* where none was given */
@@ -119,13 +126,15 @@ struct shaper {
 
 struct shaper_shared {
 	struct lease_shared link;
+	uint32_t borrowing;  /* workers with somebody who would borrow from the link; atomic */
 	struct hosts *hosts; /* NULL: none */
 	uint32_t classes_max;
 	unsigned workers;
 	struct {
 		struct lease_shared rate, ceil;
 		struct policer_shared police;
-	} classes[];
+		struct share_shared share;
+	} classes[]; /* [classes_max] is the link: its share only */
 };
 
 static inline uint32_t class_id_of(const struct shaper *s, const struct shape_class *c)

@@ -34,8 +34,10 @@ static void ring_append(struct shaper *s, enum ring r, struct shape_class *c)
 /* Who comes in may send when its turn comes: it does not wait another round for its quantum. */
 static void ring_enter(struct shaper *s, enum ring r, struct shape_class *c)
 {
+	int32_t quantum = r == RING_BORROW ? share_quantum(s, c) : c->quantum;
+
 	if (c->deficit[r] <= 0)
-		c->deficit[r] += c->quantum;
+		c->deficit[r] += quantum;
 	ring_append(s, r, c);
 }
 
@@ -102,6 +104,8 @@ void class_detach(struct shaper *s, struct shape_class *c)
 {
 	for (; c != link_of(s); c = parent_of(s, c)) {
 		ring_remove(s, RING_ASSURED, c);
+		if (c->flags & CLASS_IN_BORROW)
+			share_leave(s, c);
 		ring_remove(s, RING_BORROW, c);
 		wheel_remove(&s->wheel, class_wheel_id(s, c));
 		c->flags &= (uint8_t) ~(CLASS_WAIT_RATE | CLASS_WAIT_CEIL);
@@ -159,7 +163,7 @@ static struct shape_class *ring_turn(
 			   !rate_ready(c, now_ns)) {
 			class_wait_rate(s, c);
 		} else if (c->deficit[r] <= 0) {
-			c->deficit[r] += c->quantum;
+			c->deficit[r] += r == RING_BORROW ? share_quantum(s, c) : c->quantum;
 			ring_rotate(s, r, c);
 		} else {
 			return c;
@@ -206,25 +210,49 @@ void tree_sent(struct shaper *s, struct shape_class *c, uint32_t lender, uint32_
 		c->deficit[level >= lender ? RING_ASSURED : RING_BORROW] -= (int32_t)bytes;
 }
 
+/* A turn at borrowing from the link, if it is this worker's now and it has not had its share. */
+static bool link_borrow(struct shaper *s, unsigned priority, uint32_t *want, uint64_t now_ns)
+{
+	s->link_polite = true;
+	if (!lease_polite_turn(&s->link, now_ns, s->worker, priority, &s->link_wait_ns))
+		return false;
+	if (s->workers > 1) {
+		uint32_t bytes = lease_quantum(&s->link);
+		/* A frame at least, or turns of small packets would be smaller turns. */
+		if (bytes < BUCKET_FRAME_BYTES)
+			bytes = BUCKET_FRAME_BYTES;
+		s->link_turn += share_turn(s, priority, bytes);
+		if (s->link_turn <= 0) {
+			s->link_wait_ns = now_ns;
+			return false; /* pass: others are further behind */
+		}
+		if (s->link_turn > (int32_t)LEASE_QUANTUM_MAX)
+			s->link_turn = LEASE_QUANTUM_MAX;
+		if (*want < bytes)
+			*want = bytes;
+		if ((int32_t)*want < s->link_turn)
+			*want = (uint32_t)s->link_turn;
+		lease_stop_waiting(&s->link, s->worker);
+	}
+	s->link_polite = false;
+	return true;
+}
+
 bool link_take(struct shaper *s, bool assured, unsigned priority, uint32_t want, uint64_t now_ns)
 {
-	bool ready;
-
 	if (s->link.credit > 0) { /* reserved for later */
 		s->link_wait_ns = s->link.ready_ns;
 		return false;
 	}
-	s->link_leases++;
-	if (assured) {
-		if (s->link_polite)
-			lease_stop_waiting(&s->link, s->worker);
+	if (!assured) {
+		if (!link_borrow(s, priority, &want, now_ns))
+			return false;
+	} else if (s->link_polite) {
+		lease_stop_waiting(&s->link, s->worker);
 		s->link_polite = false;
-		ready = lease_take(&s->link, want, now_ns);
-		s->link_wait_ns = s->link.ready_ns;
-	} else {
-		ready = lease_take_polite(
-			&s->link, want, now_ns, s->worker, priority, &s->link_wait_ns);
-		s->link_polite = !ready;
 	}
+	s->link_leases++;
+	bool ready = lease_take(&s->link, want, now_ns);
+	s->link_wait_ns = s->link.ready_ns;
 	return ready;
 }

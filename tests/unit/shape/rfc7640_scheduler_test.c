@@ -225,8 +225,57 @@ static void test_bursts(void)
 	sim_free(sim);
 }
 
+/* Section 6.4, all at once: class 1 is policed to 1 Gbit/s (RFC 2697) of the 2 that it is offered,
+ * class 2 is shaped to 1.5, class 3 has CoDel and PIE class 4, and the link is full. Each holds its
+ * own rate as if it were alone: the policed and the shaped one within 0.1 %, shares within 1 %. */
+static void test_concurrent(void)
+{
+	struct sim *sim = scheduler_create();
+	struct shaper_class_config *c = sim->config->classes;
+	const double offered[CLASSES] = {.1, .2, .3, .4, .4, .4};
+	const double expected[CLASSES] = {.1, .1, .15, .65 / 3, .65 / 3, .65 / 3};
+	uint64_t before[CLASSES];
+
+	c[0].priority = 0;
+	for (unsigned i = 1; i < CLASSES; i++)
+		c[i].priority = 1;
+	c[1].rate_bps = LINK_BPS / 5;
+	c[1].police = (struct policer_config){.mode = POLICE_SRTCM,
+		.action = {POLICE_PASS, POLICE_DROP, POLICE_DROP},
+		.cir_bps = LINK_BPS / 10,
+		.cbs_bytes = 20000,
+		.ebs_bytes = 20000};
+	c[2].rate_bps = c[2].ceil_bps = LINK_BPS * 15 / 100;
+	c[2].burst_bytes = 20000;
+	c[3].aqm = AQM_CODEL;
+	c[4].aqm = AQM_PIE;
+	c[3].queue_limit_bytes = c[4].queue_limit_bytes = 4000000;
+	sim_configure(sim);
+	/* Beyond the 150 ms that PIE lets a burst pass, and CoDel's interval. */
+	offer(sim, offered, 300000000);
+	for (unsigned i = 0; i < CLASSES; i++)
+		before[i] = sim_class_bytes(sim, i);
+	offer(sim, offered, MEASURE_NS);
+	for (unsigned i = 0; i < CLASSES; i++)
+		CU_ASSERT_TRUE(sim_near((double)(sim_class_bytes(sim, i) - before[i]),
+			expected[i] * LINK_BPS / 8e9 * MEASURE_NS, i == 1 || i == 2 ? 0.001 : 0.01,
+			3200));
+	const struct shaper_class_stats *policed = shaper_class_stats(sim->shaper[0], 1);
+	CU_ASSERT_EQUAL(policed->dropped_police, policed->colour[1] + policed->colour[2]);
+	CU_ASSERT_EQUAL(policed->dropped_tail + policed->dropped_aqm, 0);
+	CU_ASSERT_EQUAL(shaper_class_stats(sim->shaper[0], 2)->dropped_aqm, 0);
+	CU_ASSERT_TRUE(shaper_class_stats(sim->shaper[0], 3)->dropped_aqm > 0);
+	CU_ASSERT_TRUE(shaper_class_stats(sim->shaper[0], 4)->dropped_aqm > 0);
+	CU_ASSERT_EQUAL(shaper_class_stats(sim->shaper[0], 0)->dropped_tail, 0);
+	CU_ASSERT_TRUE(delay_us(0.99) <= 100);
+	CU_ASSERT_EQUAL(sim->offered, sim->packets + sim_dropped(sim) + sim_backlog(sim));
+	CU_ASSERT_EQUAL(sim->reordered, 0);
+	sim_free(sim);
+	CU_ASSERT_EQUAL(sim_packets_in_use(), 0);
+}
+
 UNIT_TESTS("rfc7640-scheduler", {"6.2 strict priority", test_strict},
 	{"6.2 weights", test_weighted},
 	{"6.2 strict priority and weights", test_strict_and_weighted},
 	{"6.2 unused share", test_unused_share}, {"6.2 assured rates and a ceiling", test_assured},
-	{"6.2 bursts", test_bursts})
+	{"6.2 bursts", test_bursts}, {"6.4 police, shape and AQM at once", test_concurrent})

@@ -223,6 +223,66 @@ static void test_host_on_workers(void)
 	sim_free(sim);
 }
 
+/* Shares by weight, wherever the flows of a class are: flow i of class c is on worker `on[i]`. */
+static void check_skewed(unsigned workers, unsigned classes, const uint8_t (*flows)[2],
+	unsigned count, const unsigned *parents, const unsigned *weights, const double *expected)
+{
+	struct sim *sim = sim_create(workers, classes, count, 256);
+	uint64_t before[16];
+
+	sim->config->link_bps = 1000000000;
+	sim->config->link_burst_ns = 100000;
+	for (unsigned c = 0; c < classes; c++)
+		class_in(sim, c, parents[c], weights[c]);
+	for (unsigned i = 0; i < count; i++) {
+		sim->flows[i].flow.class_id = flows[i][0];
+		sim->flows[i].worker = flows[i][1];
+		sim->flows[i].keep = 20;
+		sim->flows[i].wire_bytes = i % 2 ? 1514 : 700;
+	}
+	sim_configure(sim);
+	sim_run(sim, sim->now + 20000000, 3000);
+	for (unsigned c = 0; c < classes; c++)
+		before[c] = sim_class_bytes(sim, c);
+	sim_run(sim, sim->now + 500000000, 3000);
+	for (unsigned c = 0; c < classes; c++) {
+		double got = (double)(sim_class_bytes(sim, c) - before[c]) * 8 / 500e3;
+		CU_ASSERT_TRUE(sim_near(got, expected[c], 0.01, 0.1));
+		if (!sim_near(got, expected[c], 0.01, 0.1))
+			printf("     class %u: %.2f of %.2f Mbit/s\n", c, got, expected[c]);
+	}
+	CU_ASSERT_EQUAL(sim->reordered, 0);
+	sim_free(sim);
+}
+
+static void test_skewed_shares(void)
+{
+	const unsigned none = SHAPER_NO_PARENT;
+
+	/* One class on one worker, one on both. */
+	check_skewed(2, 2, (const uint8_t[][2]){{0, 0}, {1, 0}, {1, 1}}, 3,
+		(unsigned[]){none, none}, (unsigned[]){1, 1}, (double[]){500, 500});
+	/* Weights, four workers; some classes alone, one everywhere. */
+	check_skewed(4, 4,
+		(const uint8_t[][2]){
+			{0, 0}, {1, 1}, {2, 1}, {3, 0}, {3, 1}, {3, 2}, {3, 3}, {3, 3}},
+		8, (unsigned[]){none, none, none, none}, (unsigned[]){1, 2, 3, 4},
+		(double[]){100, 200, 300, 400});
+	/* Groups: 1 has its classes on different workers, 2 on all. */
+	check_skewed(3, 7,
+		(const uint8_t[][2]){{3, 0}, {4, 1}, {4, 2}, {5, 0}, {5, 1}, {5, 2}, {6, 2}, {0, 1}},
+		8, (unsigned[]){none, none, none, 1, 1, 2, 2}, (unsigned[]){1, 2, 2, 1, 3, 1, 1},
+		(double[]){200, 0, 0, 100, 300, 200, 200});
+	/* Sixteen workers; nine tenths of the flows on one of them. */
+	uint8_t flows[40][2];
+	for (unsigned i = 0; i < 40; i++) {
+		flows[i][0] = (uint8_t)(i % 4);
+		flows[i][1] = (uint8_t)(i < 36 ? 0 : i - 35);
+	}
+	check_skewed(16, 4, flows, 40, (unsigned[]){none, none, none, none},
+		(unsigned[]){1, 2, 3, 4}, (double[]){100, 200, 300, 400});
+}
+
 /* ---- changes ---- */
 
 static struct shaper_config *copy_of(const struct shaper_config *from)
@@ -377,5 +437,6 @@ UNIT_TESTS("shape-tree", {"groups share by weight", test_groups_share},
 	{"ceilings of groups", test_group_ceilings},
 	{"priority in groups", test_priority_in_groups}, {"hosts", test_hosts},
 	{"one host on many workers", test_host_on_workers},
+	{"shares across skewed workers", test_skewed_shares},
 	{"trees change and lose nothing", test_tree_changes},
 	{"impossible trees", test_impossible_trees})

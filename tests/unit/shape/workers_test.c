@@ -257,14 +257,15 @@ static void test_lease(void)
 	CU_ASSERT_EQUAL(b.credit, 0);
 	CU_ASSERT_EQUAL(shared.tat, start + bucket_cost(inv, 2700));
 	uint64_t retry = 0;
-	CU_ASSERT_FALSE(lease_take_polite(&b, 1, now, 1, 3, &retry));
+	CU_ASSERT_FALSE(lease_polite_turn(&b, now, 1, 3, &retry));
 	CU_ASSERT_EQUAL(retry, now + 1600);
 	CU_ASSERT_EQUAL(shared.waiting[0], 1ull << (3 * 16 + 1));
 	/* Worker 0 asks, too, at a lower priority: 1 is before it for the grace time. */
 	struct lease c = {.shared = &shared};
-	CU_ASSERT_FALSE(lease_take_polite(&c, 1, now + 1600, 0, 5, &retry));
+	CU_ASSERT_FALSE(lease_polite_turn(&c, now + 1600, 0, 5, &retry));
 	CU_ASSERT_EQUAL(retry, now + 1600 + shared.grace_ns);
-	CU_ASSERT_TRUE(lease_take_polite(&b, 1, now + 1600, 1, 3, &retry));
+	CU_ASSERT_TRUE(lease_polite_turn(&b, now + 1600, 1, 3, &retry));
+	lease_stop_waiting(&b, 1);
 	CU_ASSERT_EQUAL(shared.waiting[0], 0);
 	/* A reservation follows a corrected charge. */
 	lease_return(&a);
