@@ -16,6 +16,7 @@
 
 #include "dataplane/clock.h"
 #include "dataplane/control/publish.h"
+#include "dataplane/control/rates.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
 
@@ -81,11 +82,29 @@ static uint64_t pool_bytes(const struct policy *policy)
 	return buffers_of(policy) * object;
 }
 
+/* Classes with distributions of their own; one more takes what belongs to the others. */
+static uint32_t measured_of(const struct policy_appliance *a)
+{
+	return RTE_MIN(a->classes, a->distributions);
+}
+
 static uint64_t class_bytes(const struct policy *policy)
 {
-	return POLICY_CLASSES_MAX *
-	       (sizeof(struct measure_class) +
-		       (uint64_t)policy->bridge_count * WAYS * sizeof(struct worker_class));
+	const struct policy_appliance *a = &policy->appliance;
+
+	return (measured_of(a) + 1u) * sizeof(struct measure_class) +
+	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
+}
+
+/* Beside the EAL's: the control thread's rates, and plans and policies of all classes: while one
+ * takes the place of another there are two, a third waits to be freed, a fourth to be gone back to.
+ */
+static uint64_t control_bytes(const struct policy *policy)
+{
+	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
+			sizeof(struct policy_class);
+
+	return rates_memory_needed(policy) + 4 * policy->appliance.classes * plan;
 }
 
 static uint64_t peer_bytes(const struct policy *policy)
@@ -98,13 +117,13 @@ static uint64_t peer_bytes(const struct policy *policy)
 static uint64_t memory_needed(const struct policy *policy)
 {
 	const struct policy_appliance *a = &policy->appliance;
+	uint64_t links = (uint64_t)policy->bridge_count * WAYS;
 	uint64_t worker = flow_table_memory_needed(a->flows) + class_bytes(policy) +
 			  peer_bytes(policy) +
-			  (uint64_t)policy->bridge_count * WAYS *
-				  shaper_memory_needed(POLICY_CLASSES_MAX, a->queues) +
-			  4 * MIB;
+			  links * shaper_memory_needed(a->classes, a->queues, a->hosts) + 4 * MIB;
 
-	return pool_bytes(policy) + worker * a->worker_count + 64 * MIB;
+	return pool_bytes(policy) + worker * a->worker_count +
+	       links * shaper_shared_memory_needed(a->classes, a->hosts) + 64 * MIB;
 }
 
 /* ---- EAL ---- */
@@ -295,7 +314,8 @@ static struct worker *make_worker(
 	w->tx_in = take_ring(d, "tx", index, TX_RING, RING_F_SC_DEQ);
 	snprintf(name, sizeof(name), "flows%u", index);
 	w->flows = flow_table_create(name, a->flows, SOCKET_ID_ANY);
-	w->measure = take(d, POLICY_CLASSES_MAX * sizeof(*w->measure));
+	w->measured = measured_of(a);
+	w->measure = take(d, (w->measured + 1u) * sizeof(*w->measure));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
@@ -314,17 +334,18 @@ static struct worker *make_worker(
 			struct shaper_params params = {.name = name,
 				.way = way,
 				.worker = index,
-				.classes_max = POLICY_CLASSES_MAX,
+				.classes_max = a->classes,
 				.queues = a->queues,
 				.socket = SOCKET_ID_ANY,
 				.reasons = w->counters->reason,
 				.room = &w->room};
 			w->shaper[b][way] = shaper_create(&params, d->shaper_shared[b][way]);
-			w->classes[b][way] =
-				take(d, POLICY_CLASSES_MAX * sizeof(struct worker_class));
+			w->classes[b][way] = take(d, a->classes * sizeof(struct worker_class));
 			if (w->shaper[b][way] == NULL || w->classes[b][way] == NULL)
 				return NULL;
-			d->memory_bytes += shaper_memory_bytes(w->shaper[b][way]);
+			struct shaper_figures figures;
+			shaper_figures(w->shaper[b][way], &figures);
+			d->memory_bytes += figures.memory_bytes;
 		}
 	}
 	for (unsigned i = 0; i < policy->peer_count; i++) {
@@ -344,13 +365,18 @@ static struct worker *make_worker(
 
 static int make_workers(struct daemon *d, const struct policy *policy, char *error, size_t len)
 {
+	const struct policy_appliance *a = &policy->appliance;
 	uint64_t hash_seed = rte_rand();
 
-	for (unsigned b = 0; b < d->bridge_count; b++)
-		for (unsigned way = 0; way < WAYS; way++)
-			if ((d->shaper_shared[b][way] = shaper_shared_create(
-				     POLICY_CLASSES_MAX, d->worker_count, SOCKET_ID_ANY)) == NULL)
+	for (unsigned b = 0; b < d->bridge_count; b++) {
+		for (unsigned way = 0; way < WAYS; way++) {
+			d->shaper_shared[b][way] = shaper_shared_create(
+				a->classes, a->hosts, d->worker_count, SOCKET_ID_ANY);
+			if (d->shaper_shared[b][way] == NULL)
 				goto no_memory;
+			d->memory_bytes += shaper_shared_memory_needed(a->classes, a->hosts);
+		}
+	}
 	for (unsigned i = 0; i < d->worker_count; i++)
 		if ((d->workers[i] = make_worker(d, policy, i, hash_seed)) == NULL)
 			goto no_memory;
@@ -358,15 +384,39 @@ static int make_workers(struct daemon *d, const struct policy *policy, char *err
 	return 0;
 
 no_memory:
-	return say(error, len, -ENOMEM, "not enough memory for %u workers with %u flows each: %s",
-		d->worker_count, policy->appliance.flows,
-		policy->appliance.hugepages
-			? "reserve more hugepages (sysctl vm.nr_hugepages), or lower "
-			  "appliance.flows, buffers or queues"
-			: "lower appliance.flows, buffers or queues");
+	return say(error, len, -ENOMEM,
+		"not enough memory for %u workers with %u flows each and %u classes: %s",
+		d->worker_count, a->flows, a->classes,
+		a->hugepages ? "reserve more hugepages (sysctl vm.nr_hugepages), or lower "
+			       "appliance.flows, buffers, queues, classes or hosts"
+			     : "lower appliance.flows, buffers, queues, classes or hosts");
 }
 
 /* ---- all of it ---- */
+
+static void say_memory(const struct daemon *d, const struct policy *policy)
+{
+	const struct policy_appliance *a = &policy->appliance;
+	uint64_t shapers = 0;
+
+	for (unsigned b = 0; b < d->bridge_count; b++) {
+		for (unsigned way = 0; way < WAYS; way++) {
+			shapers += shaper_shared_memory_needed(a->classes, a->hosts);
+			for (unsigned w = 0; w < d->worker_count; w++) {
+				struct shaper_figures figures;
+				shaper_figures(d->workers[w]->shaper[b][way], &figures);
+				shapers += figures.memory_bytes;
+			}
+		}
+	}
+	printf("memory: %u MB at most, nearly all of it taken now: %u MB packet buffers, %u MB "
+	       "flow tables for %u "
+	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes\n",
+		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
+		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
+		a->flows * d->worker_count, (unsigned)(shapers / MB), a->classes, a->hosts,
+		(unsigned)(class_bytes(policy) * d->worker_count / MB));
+}
 
 int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len)
 {
@@ -387,11 +437,12 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 		rc = -EEXIST;
 		goto fail;
 	}
-	if (a->memory_mb != 0 && memory_needed(policy) > (uint64_t)a->memory_mb * MIB) {
+	uint64_t needed = memory_needed(policy) + control_bytes(policy);
+	if (a->memory_mb != 0 && needed > (uint64_t)a->memory_mb * MIB) {
 		rc = say(error, len, -E2BIG,
 			"%u MiB are needed and appliance.memory allows %u MiB: raise it, or lower "
-			"appliance.flows, buffers or queues",
-			(unsigned)(memory_needed(policy) / MIB), a->memory_mb);
+			"appliance.flows, buffers, queues, classes or hosts",
+			(unsigned)(needed / MIB), a->memory_mb);
 		goto fail;
 	}
 	d->counters = channel_server_counters(d->channel);
@@ -433,11 +484,8 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	if (plan == NULL || d->links == NULL)
 		goto fail;
 	d->plan = plan;
-	printf("memory: %u MB, all of it taken now: %u MB packet buffers, %u MB flow tables for %u "
-	       "flows\n",
-		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
-		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
-		plan->policy->appliance.flows * d->worker_count);
+	d->memory_bytes += control_bytes(policy);
+	say_memory(d, policy);
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		/* Or it counts as stalled until its first round. */
 		d->workers[i]->counters->heartbeat_ns = clock_now_ns();

@@ -87,11 +87,11 @@ static void stage_flow(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	stage_end(w, STAGE_FLOW, n, start);
 }
 
-/* classify: choose the class of new flows, and of all flows once after a policy change. */
+/* classify: choose the class of new flows, and of all flows once after rules or peers changed. */
 static void stage_classify(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
-	uint32_t generation = w->plan->generation;
+	uint32_t generation = w->plan->flows_generation;
 	struct rte_mbuf *fresh[BURST];
 	unsigned fresh_count = 0;
 
@@ -115,8 +115,15 @@ static void stage_measure(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
 	if (likely(!w->plan->bypass))
-		measure_bulk(pkts, n, w->now_ns, w->measure);
+		measure_bulk(pkts, n, w->now_ns, w->measure, w->measured);
 	stage_end(w, STAGE_MEASURE, n, start);
+}
+
+/* What crosses the WAN: up when it leaves, down when it comes, before the shaper has its say. */
+static inline void count_wan(struct worker *w, const struct pkt *p)
+{
+	w->wan_packets[p->bridge][p->way]++;
+	w->wan_bytes[p->bridge][p->way] += RTE_MAX(p->wire_bytes, SHAPER_FRAME_MIN);
 }
 
 /* Choose the port to leave by; returns how many packets it can take. */
@@ -128,6 +135,8 @@ static unsigned choose_port(struct worker *w, struct rte_mbuf **pkts, unsigned n
 		struct pkt *p = pkt_of(pkts[i]);
 		p->out_port = p->way == WAY_UP ? port_wan(p->bridge) : port_lan(p->bridge);
 		const struct port *port = &w->daemon->ports[p->out_port];
+		if (p->way == WAY_DOWN)
+			count_wan(w, p);
 		if (unlikely(pkts[i]->pkt_len > port->max_frame_bytes)) {
 			worker_drop(w, pkts[i], DROP_OVERSIZE);
 			continue;
@@ -178,13 +187,15 @@ static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		const struct pkt *p = pkt_of(pkts[i]);
 		struct flow *f = p->flow;
-		struct worker_class *c = &w->classes[p->bridge][p->way][f->class_id];
-		struct measure_class *m = &w->measure[f->class_id];
+		struct worker_class *c = &w->classes[p->bridge][p->way][p->class_id];
+		struct measure_class *m = worker_measure(w, p->class_id);
 		/* Its cache line is left alone where there is nothing to say. */
 		if (p->flags & PKT_DECODED)
 			f->saved_bytes[WAY_DOWN] += pkts[i]->pkt_len - p->wire_bytes;
 		c->packets++;
 		c->wire_bytes += p->wire_bytes;
+		if (p->way == WAY_UP)
+			count_wan(w, p);
 		c->bytes += pkts[i]->pkt_len; /* compress adds what it took off */
 		histogram_record(&m->box[p->way], since(p->rx_ns, now_ns));
 		if (p->queued_ns != 0)
@@ -298,14 +309,21 @@ static void carry(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	transmit(w, out, n);
 }
 
-/* Take over a new plan: the buckets and queues go on under it. */
+/* Take over a new plan: the buckets and queues go on under it. A change of many classes takes the
+ * shapers several rounds. */
 static void adopt(struct worker *w, const struct plan *plan)
 {
+	bool done = true;
+
 	w->plan = plan;
 	for (unsigned b = 0; b < w->daemon->bridge_count; b++)
 		for (unsigned way = 0; way < WAYS; way++)
-			shaper_configure(w->shaper[b][way], plan->shaper[b][way], w->now_ns);
-	__atomic_store_n(&w->counters->policy_generation, plan->generation, __ATOMIC_RELEASE);
+			done &= shaper_configure(
+				w->shaper[b][way], plan->shaper[b][way], w->now_ns);
+	w->adopting = !done;
+	if (done)
+		__atomic_store_n(&w->counters->policy_generation, plan->generation,
+			__ATOMIC_RELEASE);
 }
 
 /* One time round. Returns how many packets it moved. */
@@ -317,7 +335,7 @@ static unsigned poll_once(struct worker *w)
 
 	const struct plan *plan = __atomic_load_n(&d->plan, __ATOMIC_ACQUIRE);
 	const struct links *links = __atomic_load_n(&d->links, __ATOMIC_ACQUIRE);
-	if (unlikely(plan != w->plan))
+	if (unlikely(plan != w->plan || w->adopting))
 		adopt(w, plan);
 	w->links = links;
 	w->sampling = (w->rounds++ + w->sample_salt) % SAMPLE_ROUNDS == 0;
@@ -394,6 +412,12 @@ int worker_run(void *arg)
 	rte_rcu_qsbr_thread_online(rcu, w->index);
 	w->counters->lcore = (uint64_t)sched_getcpu(); /* the EAL pinned us; its ids are not CPUs */
 
+	/* Nothing is forwarded before its rates are in force. */
+	w->now_ns = clock_now_ns();
+	do
+		adopt(w, __atomic_load_n(&w->daemon->plan, __ATOMIC_ACQUIRE));
+	while (w->adopting);
+
 	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
 		w->now_tsc = rte_rdtsc();
 		uint64_t now_ns =
@@ -426,7 +450,7 @@ int worker_run(void *arg)
 			w->counters->flows_expired = s.expired;
 			w->counters->flows_evicted = s.evicted;
 		}
-		if (w->idle_rounds > IDLE_ROUNDS && adaptive)
+		if (w->idle_rounds > IDLE_ROUNDS && adaptive && !w->adopting)
 			rest(w);
 		round_tsc = rte_rdtsc();
 	}

@@ -84,15 +84,19 @@ struct worker {
 	struct flow *other;	  /* by bridge, [0] unused: FLOW_OTHER of the bridges behind it */
 	struct shaper *shaper[POLICY_BRIDGES_MAX][WAYS];
 	struct shaper_room room;       /* of all of them */
-	struct measure_class *measure; /* by class id; the control thread reads */
+	struct measure_class *measure; /* worker_measure(); the control thread reads */
+	uint32_t measured;	       /* classes with ids below this have one of their own */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */
 	struct worker_peer *peers;		    /* by peer index */
+	/* What left for the WAN or came from it, frames as there. The control thread reads. */
+	uint64_t wan_packets[POLICY_BRIDGES_MAX][WAYS], wan_bytes[POLICY_BRIDGES_MAX][WAYS];
 	struct compressor *compressor;
 	struct rte_mbuf *spare; /* where a codec writes: becomes the link frame, or serves again */
 
 	/* Of the present round. */
 	const struct plan *plan;
+	bool adopting; /* the shapers have not taken over all of the plan yet */
 	const struct links *links;
 	uint64_t now_ns;
 	uint64_t now_tsc;
@@ -104,6 +108,12 @@ struct worker {
 	/* control thread: sets it once. worker: leaves its loop. */
 	bool stop;
 } __attribute__((aligned(64)));
+
+/* Where the times of a class's packets go. */
+static inline struct measure_class *worker_measure(const struct worker *w, uint32_t class_id)
+{
+	return measure_class_of(w->measure, w->measured, class_id);
+}
 
 /* The poll loop, run on the worker's lcore until worker->stop. Returns 0. */
 int worker_run(void *worker);

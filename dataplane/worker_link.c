@@ -378,10 +378,10 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		const struct flow *f = p->flow;
 		enum reason reason;
 
-		if (p->way != WAY_UP || !plan->class_compress[f->class_id] ||
+		if (p->way != WAY_UP || !plan->class_compress[p->class_id] ||
 			!(p->flags & PKT_IP) || (plan->compress == COMPRESS_ON && f->peer == 0))
 			continue;
-		struct worker_class *c = &w->classes[p->bridge][WAY_UP][f->class_id];
+		struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
 		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);
 		tried++;
 		if (out != NULL) {

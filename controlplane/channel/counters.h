@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define COUNTERS_MAGIC 0x31434c53u /* "SLC1" */
-#define COUNTERS_ABI 1u
+#define COUNTERS_ABI 2u
 
 enum stage {
 #define STAGE(id, name, text) STAGE_##id,

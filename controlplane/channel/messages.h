@@ -13,12 +13,12 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define CHANNEL_ABI 1u
+#define CHANNEL_ABI 2u
 #define CHANNEL_NAME_MAX 32 /* with the terminating NUL */
 #define CHANNEL_PATH_MAX 256
-#define CHANNEL_ERROR_MAX 512	      /* text of a refusal */
-#define CHANNEL_PAYLOAD_MAX 4064      /* largest request or record */
-#define CHANNEL_UPLOAD_MAX (1u << 20) /* longest policy text that a client may send */
+#define CHANNEL_ERROR_MAX 512	       /* text of a refusal */
+#define CHANNEL_PAYLOAD_MAX 4064       /* largest request or record */
+#define CHANNEL_UPLOAD_MAX (16u << 20) /* longest policy text that a client may send */
 
 /* The numbers of the messages. 0 is the upload of a text, which server.c handles itself. */
 enum channel_message {
@@ -72,7 +72,7 @@ struct status_record {
 	uint64_t memory_bytes; /* upper bound of the daemon's packet, flow and queue memory */
 	uint64_t buffers, buffers_free;
 	uint64_t flows, flows_max;
-	uint64_t bridges, classes, rules;
+	uint64_t bridges, classes, classes_max, rules;
 	uint64_t peers, peers_up;
 	uint64_t rate_bps[CHANNEL_WAYS]; /* frames sent over the last second, by way */
 	uint64_t confirm_ns; /* time left until an unconfirmed policy is taken back; 0: confirmed */
@@ -85,32 +85,113 @@ struct link_record {
 	char bridge[CHANNEL_NAME_MAX];
 	char port[CHANNEL_NAME_MAX]; /* LAN, WAN or device name of the leaving port */
 	uint64_t way;
-	uint64_t up;		 /* 1: the leaving port has link */
-	uint64_t shaped_bps;	 /* 0: not shaped */
-	uint64_t overhead_bytes; /* charged per packet on top of the frame */
+	uint64_t up;		   /* 1: the leaving port has link */
+	uint64_t shaped_bps;	   /* 0: not shaped */
+	uint64_t tracked_bps;	   /* the rate that tracking has in force; 0: not tracked */
+	uint64_t tracked_queue_ns; /* queueing delay towards the peers; of no use if not tracked */
+	int64_t overhead_bytes;	   /* charged per packet on top of the frame */
+	uint64_t frame_min_bytes;  /* shorter frames are charged as this */
 	uint64_t sent_packets, sent_bytes;
 	uint64_t rate_bps; /* over the last second, overhead included */
 	uint64_t backlog_packets, backlog_bytes;
 };
 
-/* classes: one record per class, bridge and way, in the order of the policy. */
+/* classes: of each bridge and way the tree of classes, each group before what is in it. */
+enum classes_select {
+	CLASSES_ALL,  /* `name` and what is in it; "": all */
+	CLASSES_BUSY, /* only classes that sent lately or have something waiting, no groups */
+	CLASSES_NAMES /* once, without counters: those whose names begin with `name` */
+};
+
+struct classes_request {
+	uint64_t from;
+	uint64_t select; /* enum classes_select */
+	char name[CHANNEL_NAME_MAX];
+};
+
+/* enum policy_aqm, policy_per and policy_police in the same order, for clients. */
+enum channel_aqm { CHANNEL_AQM_NONE, CHANNEL_AQM_CODEL, CHANNEL_AQM_PIE, CHANNEL_AQM_DUALPI2 };
+enum channel_per {
+	CHANNEL_PER_FLOW,
+	CHANNEL_PER_SRC,
+	CHANNEL_PER_DST,
+	CHANNEL_PER_LAN,
+	CHANNEL_PER_WAN
+};
+enum channel_police {
+	CHANNEL_POLICE_NONE,
+	CHANNEL_POLICE_SRTCM,
+	CHANNEL_POLICE_TRTCM,
+	CHANNEL_POLICE_TRTCM_4115
+};
+/* What the policer does to a colour: 0..63 is the DSCP that it gets. */
+#define CHANNEL_POLICE_PASS 64
+#define CHANNEL_POLICE_DROP 65
+
+/*
+ * A group carries nothing by itself: its counters are those of a time when it was no group (mostly
+ * 0), and who shows it adds up the classes behind it that are deeper. Its distributions likewise.
+ */
 struct class_record {
 	char name[CHANNEL_NAME_MAX];
+	char parent[CHANNEL_NAME_MAX]; /* the group that it is in; "": the link itself */
 	char bridge[CHANNEL_NAME_MAX];
 	uint64_t way;
+	uint64_t is_group;
+	uint64_t depth; /* groups above it */
 	uint64_t priority, weight;
-	uint64_t assured_bps, ceil_bps;	   /* 0: none assured; 0: the link's rate */
-	uint64_t flow_rate_bps;		   /* of each flow by itself; 0: no limit */
+	uint64_t assured_bps,
+		ceil_bps;	/* of this bridge and way; 0: none assured; the link's rate */
+	uint64_t flow_rate_bps; /* of each flow by itself, or see per; 0: no limit */
 	uint64_t sent_packets, sent_bytes; /* bytes as the hosts see them */
-	uint64_t rate_bps;		   /* over the last second, as charged to the buckets */
-	uint64_t original_bytes;	   /* before compression */
 	uint64_t wire_bytes;		   /* what really crossed the WAN */
+	uint64_t charged_bytes;		   /* to the buckets, with overhead */
+	uint64_t borrowed_bytes;	   /* part of them: sent above the assured rate */
+	uint64_t rate_bps, borrowed_bps;   /* over the last second, as charged to the buckets */
 	uint64_t backlog_packets, backlog_bytes, backlog_flows;
-	uint64_t dropped_tail, dropped_aqm, marked;
-	uint64_t borrowed_bytes; /* sent above the assured rate */
-	/* Of this way, over all bridges. */
-	struct channel_dist queue_delay; /* waiting in shape/ */
-	struct channel_dist box_time;	 /* from rx to tx */
+	uint64_t
+		backlog_age_ns; /* since the packet that was sent last had come; 0: nothing waits */
+	uint64_t dropped_tail, dropped_time, dropped_aqm, dropped_memory, dropped_police;
+	uint64_t marked;   /* ECN: congestion experienced instead of a drop, or by L4S */
+	uint64_t remarked; /* got another DSCP by the policer */
+	uint64_t colour[3];
+	/* Of this way, over all bridges; all 0 where `measured` is 0. */
+	uint64_t measured;		      /* 1: the class is one of appliance.distributions */
+	struct channel_dist queue_delay;      /* waiting in shape/ */
+	struct channel_dist box_time;	      /* from rx to tx */
+	struct channel_dist rtt_lan, rtt_wan; /* of both ways: box to the host and back */
+	/* As configured. */
+	uint64_t burst_bytes, burst_ns; /* of both one is 0, or both for the default */
+	uint64_t flow_burst_bytes, flow_burst_ns;
+	uint64_t queue_limit_bytes, queue_limit_ns; /* 0: no limit in time */
+	uint64_t aqm;				    /* enum channel_aqm */
+	uint64_t aqm_target_ns;			    /* 0: the RFC's */
+	uint64_t ecn;				    /* 1: AQM marks what can be marked */
+	uint64_t per;				    /* enum channel_per */
+	uint64_t per_bits4, per_bits6; /* network that shares a bucket; 0: the address itself */
+	uint64_t police;	       /* enum channel_police */
+	uint64_t police_colour_aware;
+	uint64_t police_cir_bps, police_cbs_bytes;
+	uint64_t police_eir_bps; /* RFC 2698: PIR */
+	uint64_t police_ebs_bytes;
+	uint64_t police_action[3]; /* green, yellow, red: DSCP, CHANNEL_POLICE_PASS or _DROP */
+	uint64_t compress;
+};
+
+/* shaper: one record per worker, bridge and way, in the order of bridges, ways and workers. */
+struct shaper_record {
+	char bridge[CHANNEL_NAME_MAX];
+	uint64_t way;
+	uint64_t worker;
+	uint64_t link_bps;	      /* in force now; 0: not shaped */
+	uint64_t link_quantum_bytes;  /* of a lease of the link's rate */
+	uint64_t memory_bytes;	      /* of this worker */
+	uint64_t shared_memory_bytes; /* of all workers together: the same in the records of each */
+	uint64_t classes, classes_max, groups;
+	uint64_t queues, queues_max; /* flows and hosts that wait */
+	uint64_t hosts, hosts_max;   /* with buckets of their own, of all workers */
+	uint64_t wheel_entries, wheel_inserts, wheel_late_max_ns;
+	uint64_t link_leases; /* taken so far from the bucket that all workers share */
 };
 
 /* flows: the largest `top` flows by `by`, in descending order. */
@@ -240,27 +321,24 @@ struct problem_record {
 	char text[200];
 };
 
-/* set_class: only the fields named in `fields` are set; a rate of 0 takes the limit away. */
-#define SET_RATE 0x01
-#define SET_CEIL 0x02
-#define SET_FLOW_RATE 0x04
-#define SET_WEIGHT 0x08
-#define SET_PRIORITY 0x10
+/* set_class and set_link: options by their names in the configuration file, which are set one
+ * after the other. A value is written as it is there, without quotes. */
+#define SETTINGS_MAX 16
+struct setting {
+	char option[CHANNEL_NAME_MAX];
+	char value[96];
+};
 
 struct set_class_request {
 	char name[CHANNEL_NAME_MAX];
-	uint64_t fields;
-	uint64_t rate_bps, ceil_bps, flow_rate_bps;
-	uint64_t weight, priority;
+	uint64_t count;
+	struct setting settings[SETTINGS_MAX];
 };
-
-#define SET_UP 0x01
-#define SET_DOWN 0x02
 
 struct set_link_request {
 	char bridge[CHANNEL_NAME_MAX];
-	uint64_t fields;
-	uint64_t up_bps, down_bps;
+	uint64_t count;
+	struct setting settings[SETTINGS_MAX];
 };
 
 struct set_compression_request {
@@ -281,10 +359,12 @@ struct explain_record {
 	char bridge[CHANNEL_NAME_MAX];
 	uint64_t opened_way; /* enum channel_way that the rules were asked for */
 	char class_name[CHANNEL_NAME_MAX];
+	char path[320];	    /* "link b0 > office > voice" */
 	uint64_t rule_line; /* line of the matching rule; 0: no rule, so class default */
 	char rule[160];	    /* the rule in words */
 	uint64_t worker;
-	uint64_t priority, weight, assured_bps, ceil_bps, flow_rate_bps;
+	uint64_t priority, weight, assured_bps, ceil_bps, flow_rate_bps; /* in the way it opened */
+	char bucket[96]; /* whose rate flow_rate_bps is, in words: this flow's, or a host's */
 	char peer[CHANNEL_NAME_MAX]; /* "": goes out plainly */
 	uint64_t peer_up;
 	char compression[96]; /* what compression does with it, and why, in words */

@@ -50,6 +50,11 @@ void channel_reply_next(struct channel_reply *reply, uint64_t next, uint64_t tot
 	reply->result.total = total;
 }
 
+bool channel_reply_is_last(const struct channel_reply *reply)
+{
+	return reply->result.next == 0;
+}
+
 void channel_reply_text(struct channel_reply *reply, const char *text, uint64_t len, uint64_t from)
 {
 	while (from < len && channel_reply_room(reply) > 0) {

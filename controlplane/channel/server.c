@@ -46,16 +46,46 @@ struct channel_server {
 	struct slot slots[CHANNEL_SLOTS];
 };
 
-/* Strings in requests, which are terminated before a handler sees them. */
-static const struct {
+/* Strings in requests, which are terminated before a handler sees them: `count` of them, `stride`
+ * apart. */
+static const struct request_string {
 	enum channel_message message;
 	size_t offset, size;
+	size_t count, stride;
 } request_strings[] = {
-	{MESSAGE_FLOWS, offsetof(struct flows_request, class_name), CHANNEL_NAME_MAX},
-	{MESSAGE_POLICY_APPLY, offsetof(struct policy_apply_request, file), CHANNEL_PATH_MAX},
-	{MESSAGE_SET_CLASS, offsetof(struct set_class_request, name), CHANNEL_NAME_MAX},
-	{MESSAGE_SET_LINK, offsetof(struct set_link_request, bridge), CHANNEL_NAME_MAX},
+#define STRING(id, type, field)                                                                    \
+	{                                                                                          \
+		MESSAGE_##id, offsetof(struct type, field), sizeof(((struct type *)0)->field), 1,  \
+			0                                                                          \
+	}
+#define SETTING(id, type, field)                                                                   \
+	{                                                                                          \
+		MESSAGE_##id, offsetof(struct type, settings[0].field),                            \
+			sizeof(((struct type *)0)->settings[0].field), SETTINGS_MAX,               \
+			sizeof(struct setting)                                                     \
+	}
+	STRING(CLASSES, classes_request, name),
+	STRING(FLOWS, flows_request, class_name),
+	STRING(POLICY_APPLY, policy_apply_request, file),
+	STRING(SET_CLASS, set_class_request, name),
+	SETTING(SET_CLASS, set_class_request, option),
+	SETTING(SET_CLASS, set_class_request, value),
+	STRING(SET_LINK, set_link_request, bridge),
+	SETTING(SET_LINK, set_link_request, option),
+	SETTING(SET_LINK, set_link_request, value),
+#undef STRING
+#undef SETTING
 };
+
+static void terminate_strings(struct channel_frame *request)
+{
+	for (size_t i = 0; i < sizeof(request_strings) / sizeof(request_strings[0]); i++) {
+		const struct request_string *s = &request_strings[i];
+
+		for (size_t n = 0; s->message == request->message && n < s->count; n++)
+			request->payload[s->offset + n * s->stride + s->size - 1] = '\0';
+	}
+}
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -393,10 +423,7 @@ static bool serve(struct channel_server *server, struct slot *slot,
 			message_table[request->message].request_bytes);
 		error = -EBADMSG;
 	} else {
-		for (size_t i = 0; i < sizeof(request_strings) / sizeof(request_strings[0]); i++)
-			if (request_strings[i].message == request->message)
-				request->payload[request_strings[i].offset +
-						 request_strings[i].size - 1] = '\0';
+		terminate_strings(request);
 		reply->client = slot->client;
 		reply->is_first = !slot->handed_in;
 		reply->upload = slot->upload.len == slot->upload.total ? slot->upload.text : NULL;

@@ -88,6 +88,9 @@ int channel_reply_record(
  */
 void channel_reply_next(struct channel_reply *reply, uint64_t next, uint64_t total);
 
+/* True while no cursor is set: the list ends with this page. */
+bool channel_reply_is_last(const struct channel_reply *reply);
+
 /* Answer policy_text: as many bytes of text from `from` on as fit, and the cursor. */
 void channel_reply_text(struct channel_reply *reply, const char *text, uint64_t len, uint64_t from);
 

@@ -97,8 +97,10 @@ int cmd_show_rtt(struct cli *cli, int argc, char **argv);
 int cmd_show_loss(struct cli *cli, int argc, char **argv);
 int cmd_show_compression(struct cli *cli, int argc, char **argv);
 int cmd_show_drops(struct cli *cli, int argc, char **argv);
+int cmd_show_shaper(struct cli *cli, int argc, char **argv);
 int cmd_show_policy(struct cli *cli, int argc, char **argv);
 int cmd_set_class(struct cli *cli, int argc, char **argv);
+int cmd_set_flow_rate(struct cli *cli, int argc, char **argv);
 int cmd_set_link(struct cli *cli, int argc, char **argv);
 int cmd_set_compression(struct cli *cli, int argc, char **argv);
 int cmd_set_bypass(struct cli *cli, int argc, char **argv);
@@ -114,7 +116,6 @@ int cmd_shell(struct cli *cli, int argc, char **argv);
 int cmd_help(struct cli *cli, int argc, char **argv);
 
 /* Shared by `show` and `top`: print the table of what is in rows. */
-void classes_print(struct cli *cli, const struct rows *rows, bool brief);
 void flows_print(struct cli *cli, const struct rows *rows, bool brief);
 
 /* shell.c: the interactive shell on a terminal (or from a pipe). Returns the exit code. */

@@ -21,9 +21,16 @@ const struct command commands[] = {
 		"interval "
 		"(0.2 s; 0: since the start).",
 		cmd_show_workers},
-	{"show classes", "[--class CLASS]",
-		"Each class, bridge and way: rates, traffic, compression, queue, drops, delays.",
+	{"show classes", "[CLASS] [--class CLASS] [--busy]",
+		"The tree of classes of each bridge and way: assured rate, ceiling and rate in "
+		"bit/s, what of it is borrowed, backlog, waiting times, drops, ECN marks, RTT. "
+		"With a name all about that class; --class: what is in that group; --busy: only "
+		"what sends.",
 		cmd_show_classes},
+	{"show shaper", "",
+		"Each worker's shapers: link rate in force, leases, timing wheel, queues, hosts, "
+		"memory.",
+		cmd_show_shaper},
 	{"show flows", "[--top NUMBER] [--by rate|rtt|loss|saved|bytes] [--class CLASS]",
 		"The largest flows (20), by their rate or another measure.", cmd_show_flows},
 	{"show peers", "", "Each peer: state, session, link traffic, loss, reordering, delay.",
@@ -41,11 +48,27 @@ const struct command commands[] = {
 	{"show policy", "", "Which policy is in force, since when, from which file.",
 		cmd_show_policy},
 	{"set class",
-		"CLASS [rate RATE|none] [ceil RATE|none] [flow-rate RATE|none] [weight NUMBER] "
-		"[priority NUMBER]",
-		"Change a class at once, until the next policy apply or restart.", cmd_set_class},
-	{"set link", "BRIDGE [up RATE|none] [down RATE|none]",
-		"Change a bridge's shaped rates at once.", cmd_set_link},
+		"CLASS [rate RATE|PERCENT|none] [ceil RATE|PERCENT|unlimited] [flow-rate "
+		"RATE|unlimited] [weight NUMBER] [priority NUMBER] [parent CLASS|none] [burst "
+		"SIZE|TIME|auto] [flow-burst SIZE|TIME] [per flow|src|dst|lan|wan|src/24...] "
+		"[queue-time TIME|none] [queue-size SIZE] [aqm none|codel|pie|dualpi2] "
+		"[aqm-target TIME|auto] [ecn true|false] [police none|srtcm|trtcm|trtcm-4115] "
+		"[cir RATE] [cbs SIZE|auto] [pir RATE] [pbs SIZE|auto] [eir RATE] [ebs SIZE|auto] "
+		"[colour-aware true|false] [green pass|drop|DSCP] [yellow pass|drop|DSCP] [red "
+		"pass|drop|DSCP] [compress true|false]",
+		"Change a class at once, until the next policy apply or restart. Words and values "
+		"are those of the configuration file.",
+		cmd_set_class},
+	{"set flow-rate", "CLASS RATE|unlimited",
+		"Change the rate that each flow of a class (or each host, as its `per` says) may "
+		"take.",
+		cmd_set_flow_rate},
+	{"set link",
+		"BRIDGE [up RATE|unlimited] [down RATE|unlimited] [up-min RATE|none] [down-min "
+		"RATE|none] [overhead NUMBER] [frame-min NUMBER] [burst TIME]",
+		"Change a bridge's shaped rates, how far they may follow the WAN down, or what is "
+		"charged with each packet, at once.",
+		cmd_set_link},
 	{"set compression", "on|off|dry-run",
 		"Switch compression; dry-run counts what it would save.", cmd_set_compression},
 	{"set bypass", "on|off", "on: only forward, nothing is shaped, measured or compressed.",
@@ -200,7 +223,8 @@ int cmd_help(struct cli *cli, int argc, char **argv)
 	}
 	if (argc == 0)
 		out_text(&cli->out,
-			"\nRates take a unit: 500kbit, \"20 Mbit/s\", 1.5gbit. --json prints "
+			"\nRates take a unit: 500kbit, \"20 Mbit/s\", 1.5gbit; \"30 %%\" is of the "
+			"group above or the link. --json prints "
 			"bit/s, "
 			"bytes and ns.\nThe exit code is 0 only when a command was carried out.\n");
 	if (!found)

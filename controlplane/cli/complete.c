@@ -9,7 +9,7 @@
 
 #include "controlplane/cli/cli.h"
 
-#define TOKENS_MAX 24
+#define TOKENS_MAX 64
 
 struct token {
 	char text[48];
@@ -40,14 +40,13 @@ static void add(struct list *list, const char *word, size_t len)
 		words[++list->count] = NULL;
 }
 
-static void add_names(
-	struct cli *cli, enum channel_message message, size_t offset, struct list *list)
+static void add_names(struct cli *cli, enum channel_message message, void *request, size_t offset,
+	struct list *list)
 {
-	struct page_request request = {0};
 	struct rows rows;
 
 	cli->quiet = true;
-	if (cli_list(cli, message, &request, &rows) == 0) {
+	if (cli_list(cli, message, request, &rows) == 0) {
 		for (size_t i = 0; i < rows.count; i++) {
 			const char *name = (const char *)rows_at(&rows, i) + offset;
 
@@ -58,6 +57,22 @@ static void add_names(
 	cli->quiet = false;
 }
 
+static void add_classes(struct cli *cli, struct list *list)
+{
+	struct classes_request request = {.select = CLASSES_NAMES};
+
+	/* Only the daemon knows what goes on behind it: there may be very many. */
+	snprintf(request.name, sizeof(request.name), "%s", list->prefix);
+	add_names(cli, MESSAGE_CLASSES, &request, offsetof(struct class_record, name), list);
+}
+
+static void add_bridges(struct cli *cli, struct list *list)
+{
+	struct page_request request = {0};
+
+	add_names(cli, MESSAGE_LINKS, &request, offsetof(struct link_record, bridge), list);
+}
+
 /* Everything that a token of the grammar may stand for. */
 static void add_values(struct cli *cli, const char *token, struct list *list, bool *is_file)
 {
@@ -65,9 +80,9 @@ static void add_values(struct cli *cli, const char *token, struct list *list, bo
 		size_t len = strcspn(token, "|");
 
 		if (strncmp(token, "CLASS", len) == 0)
-			add_names(cli, MESSAGE_CLASSES, offsetof(struct class_record, name), list);
+			add_classes(cli, list);
 		else if (strncmp(token, "BRIDGE", len) == 0)
-			add_names(cli, MESSAGE_LINKS, offsetof(struct link_record, bridge), list);
+			add_bridges(cli, list);
 		else if (strncmp(token, "FILE", len) == 0)
 			*is_file = true;
 		else if (!isupper((unsigned char)token[0]))

@@ -4,25 +4,34 @@
 #include <errno.h>
 #include <string.h>
 
+#include "controlplane/cli/classes.h"
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/flows.h"
 
+struct explain_row {
+	struct explain_record e;
+	char police[CLASSES_POLICE_MAX];
+};
+
 static const struct column columns[] = {
-	COLUMN(TEXT, "bridge", "bridge", explain_record, bridge),
-	COLUMN_OF_WORDS("opened", "opened", explain_record, opened_way, out_way_words),
-	COLUMN(TEXT, "rule", "rule", explain_record, rule),
-	COLUMN(NUMBER, "rule_line", "  in line", explain_record, rule_line),
-	COLUMN(TEXT, "class", "class", explain_record, class_name),
-	COLUMN(NUMBER, "priority", "priority", explain_record, priority),
-	COLUMN(NUMBER, "weight", "weight", explain_record, weight),
-	COLUMN(LIMIT, "assured_bps", "assured", explain_record, assured_bps),
-	COLUMN(LIMIT, "ceil_bps", "ceil", explain_record, ceil_bps),
-	COLUMN(LIMIT, "flow_rate_bps", "per flow", explain_record, flow_rate_bps),
-	COLUMN(NUMBER, "worker", "worker", explain_record, worker),
-	COLUMN(TEXT, "peer", "peer", explain_record, peer),
-	COLUMN(FLAG, "peer_up", "peer is up", explain_record, peer_up),
-	COLUMN(TEXT, "compression", "compression", explain_record, compression),
-	COLUMN(FLAG, "known", "in the flow table", explain_record, known),
+	COLUMN(TEXT, "bridge", "bridge", explain_row, e.bridge),
+	COLUMN_OF_WORDS("opened", "opened", explain_row, e.opened_way, out_way_words),
+	COLUMN(TEXT, "rule", "rule", explain_row, e.rule),
+	COLUMN(NUMBER, "rule_line", "  in line", explain_row, e.rule_line),
+	COLUMN(TEXT, "class", "class", explain_row, e.class_name),
+	COLUMN(TEXT, "path", "  in the tree", explain_row, e.path),
+	COLUMN(NUMBER, "priority", "priority", explain_row, e.priority),
+	COLUMN(NUMBER, "weight", "weight", explain_row, e.weight),
+	COLUMN(LIMIT, "assured_bps", "assured", explain_row, e.assured_bps),
+	COLUMN(LIMIT, "ceil_bps", "ceil", explain_row, e.ceil_bps),
+	COLUMN(LIMIT, "flow_rate_bps", "flow rate", explain_row, e.flow_rate_bps),
+	COLUMN(TEXT, "bucket", "  of", explain_row, e.bucket),
+	COLUMN(TEXT, "police", "policer", explain_row, police),
+	COLUMN(NUMBER, "worker", "worker", explain_row, e.worker),
+	COLUMN(TEXT, "peer", "peer", explain_row, e.peer),
+	COLUMN(FLAG, "peer_up", "peer is up", explain_row, e.peer_up),
+	COLUMN(TEXT, "compression", "compression", explain_row, e.compression),
+	COLUMN(FLAG, "known", "in the flow table", explain_row, e.known),
 };
 
 /* 4 or 6; 0 after saying that it is no address. */
@@ -45,7 +54,8 @@ int cmd_explain_flow(struct cli *cli, int argc, char **argv)
 	static const char *const protocols[] = {"tcp", "udp", NULL};
 	struct explain_request request = {0};
 	struct rows rows = {.row_bytes = sizeof(struct flow_row)};
-	struct explain_record record;
+	struct explain_row explain = {0};
+	struct class_record class;
 	uint64_t sport, dport, proto;
 	uint32_t family;
 
@@ -65,14 +75,17 @@ int cmd_explain_flow(struct cli *cli, int argc, char **argv)
 	request.sport = (uint32_t)sport;
 	request.dport = (uint32_t)dport;
 	request.proto = proto == 0 ? IPPROTO_TCP : IPPROTO_UDP;
-	if (cli_record(cli, MESSAGE_EXPLAIN, &request, &record) != 0)
+	if (cli_record(cli, MESSAGE_EXPLAIN, &request, &explain.e) != 0 ||
+		classes_one(cli, explain.e.class_name, explain.e.bridge, explain.e.opened_way,
+			&class) != 0)
 		return 1;
-	out_record(&cli->out, "explain", columns, COUNT_OF(columns), &record);
-	if (record.known) {
+	classes_police_text(&class, explain.police);
+	out_record(&cli->out, "explain", columns, COUNT_OF(columns), &explain);
+	if (explain.e.known) {
 		struct flow_row *row = rows_add(&rows);
 
 		if (row != NULL) {
-			row->r = record.flow;
+			row->r = explain.e.flow;
 			flow_fill(row);
 		}
 		out_text(&cli->out, "\n");

@@ -19,27 +19,34 @@ static const char *scaled(
 	}
 	int digits = i == 0 ? 0 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
 
-	snprintf(text, FORMAT_MAX, "%.*f %s", digits, value, units[i]);
+	snprintf(text, FORMAT_MAX, "%.*f%s", digits, value, units[i]);
 	return text;
 }
 
 const char *format_rate(uint64_t rate_bps, char text[FORMAT_MAX])
 {
-	static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
+	static const char *const units[] = {" bit/s", " kbit/s", " Mbit/s", " Gbit/s", " Tbit/s"};
+
+	return scaled((double)rate_bps, 1000, units, 5, text);
+}
+
+const char *format_rate_brief(uint64_t rate_bps, char text[FORMAT_MAX])
+{
+	static const char *const units[] = {"", "k", "M", "G", "T"};
 
 	return scaled((double)rate_bps, 1000, units, 5, text);
 }
 
 const char *format_bytes(uint64_t bytes, char text[FORMAT_MAX])
 {
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+	static const char *const units[] = {" B", " kB", " MB", " GB", " TB", " PB", " EB"};
 
 	return scaled((double)bytes, 1000, units, 7, text);
 }
 
 const char *format_time(uint64_t time_ns, char text[FORMAT_MAX])
 {
-	static const char *const units[] = {"ns", "us", "ms", "s"};
+	static const char *const units[] = {" ns", " us", " ms", " s"};
 
 	return scaled((double)time_ns, 1000, units, 4, text);
 }

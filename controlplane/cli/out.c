@@ -150,6 +150,9 @@ json_t *out_json_record(const struct column *columns, size_t column_count, const
 			if (value == NULL) /* not a number: nothing to divide by */
 				value = json_null();
 			break;
+		case COLUMN_SIGNED:
+			value = json_integer((json_int_t)number_of(c, record));
+			break;
 		case COLUMN_DIST:
 			value = json_dist((const struct channel_dist *)at);
 			break;
@@ -207,6 +210,9 @@ static void cell(const struct column *c, const void *record, char text[CELL_MAX]
 	case COLUMN_NUMBER:
 		snprintf(text, CELL_MAX, "%llu", (unsigned long long)value);
 		return;
+	case COLUMN_SIGNED:
+		snprintf(text, CELL_MAX, "%lld", (long long)value);
+		return;
 	case COLUMN_COUNT:
 		format_count(value, number);
 		break;
@@ -214,11 +220,18 @@ static void cell(const struct column *c, const void *record, char text[CELL_MAX]
 		format_bytes(value, number);
 		break;
 	case COLUMN_LIMIT:
-	case COLUMN_RATE:
-		if (value == 0 && c->kind == COLUMN_LIMIT)
+	case COLUMN_LIMIT_BRIEF:
+		if (value == 0) {
 			strcpy(number, "-");
-		else
+			break;
+		}
+		/* fall through */
+	case COLUMN_RATE:
+	case COLUMN_RATE_BRIEF:
+		if (c->kind == COLUMN_RATE || c->kind == COLUMN_LIMIT)
 			format_rate(value, number);
+		else
+			format_rate_brief(value, number);
 		break;
 	case COLUMN_TIME:
 		if (value == 0)

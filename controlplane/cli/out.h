@@ -15,13 +15,16 @@
 #include <jansson.h>
 
 enum column_kind {
-	COLUMN_TEXT,	 /* char[size] */
-	COLUMN_WORD,	 /* uint64_t index into words */
-	COLUMN_NUMBER,	 /* uint64_t or uint32_t; identifiers: printed without separators */
-	COLUMN_COUNT,	 /* uint64_t */
-	COLUMN_BYTES,	 /* uint64_t */
-	COLUMN_RATE,	 /* uint64_t, bit/s */
-	COLUMN_LIMIT,	 /* the same, 0 prints as "-" */
+	COLUMN_TEXT,	   /* char[size] */
+	COLUMN_WORD,	   /* uint64_t index into words */
+	COLUMN_NUMBER,	   /* uint64_t or uint32_t; identifiers: printed without separators */
+	COLUMN_SIGNED,	   /* int64_t */
+	COLUMN_COUNT,	   /* uint64_t */
+	COLUMN_BYTES,	   /* uint64_t */
+	COLUMN_RATE,	   /* uint64_t, bit/s */
+	COLUMN_LIMIT,	   /* the same, 0 prints as "-" */
+	COLUMN_RATE_BRIEF, /* the same two without "bit/s", for wide tables */
+	COLUMN_LIMIT_BRIEF,
 	COLUMN_TIME,	 /* uint64_t, ns; 0 prints as "-" */
 	COLUMN_DURATION, /* uint64_t, ns, long */
 	COLUMN_DATE,	 /* uint64_t, realtime ns */

@@ -1,88 +1,108 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* `set class|link|compression|bypass`: changes in force at once on every worker. */
+/*
+ * `set class|link|flow-rate|compression|bypass`: changes in force at once on every worker. Options
+ * and values are those of the configuration file: the daemon reads and checks them.
+ */
 #include <errno.h>
 #include <string.h>
 
 #include "controlplane/cli/cli.h"
-#include "controlplane/policy/units.h"
 
-/* One "word value" pair of a set command. */
-struct setting {
+/* A word of a set command, in the order of help. Its option has the same name, with '_' for '-'. */
+struct word {
 	const char *word;
-	uint64_t flag;
-	bool is_rate;
-	uint64_t min, max; /* of numbers */
-	uint64_t *value;
+	bool has_unit;	   /* which may stand by itself: "rate 20 Mbit/s" */
+	const char *empty; /* what the option calls "none", "unlimited" and the like; NULL: nothing
+			      such */
 };
 
-static int read_rate(struct cli *cli, const char *word, const char *text, uint64_t *rate_bps)
+static const struct word class_words[] = {{"rate", true, "none"}, {"ceil", true, "unlimited"},
+	{"flow-rate", true, "unlimited"}, {"weight", false, NULL}, {"priority", false, NULL},
+	{"parent", false, ""}, {"burst", true, "auto"}, {"flow-burst", true, NULL},
+	{"per", false, NULL}, {"queue-time", true, "none"}, {"queue-size", true, NULL},
+	{"aqm", false, NULL}, {"aqm-target", true, "auto"}, {"ecn", false, NULL},
+	{"police", false, NULL}, {"cir", true, "none"}, {"cbs", true, "auto"},
+	{"pir", true, "none"}, {"pbs", true, "auto"}, {"eir", true, "none"}, {"ebs", true, "auto"},
+	{"colour-aware", false, NULL}, {"green", false, NULL}, {"yellow", false, NULL},
+	{"red", false, NULL}, {"compress", false, NULL}};
+
+static const struct word link_words[] = {{"up", true, "unlimited"}, {"down", true, "unlimited"},
+	{"up-min", true, "none"}, {"down-min", true, "none"}, {"overhead", false, NULL},
+	{"frame-min", false, NULL}, {"burst", true, NULL}};
+
+static bool is_empty_word(const char *text)
 {
-	if (strcmp(text, "none") == 0) {
-		*rate_bps = 0;
-		return 0;
-	}
-	switch (units_rate(text, rate_bps)) {
-	case 0:
-		return 0;
-	case -EDOM:
-		return cli_error(cli, -EINVAL,
-			"%s %s: the unit is missing, like " UNITS_RATE_HELP ", or \"none\"", word,
-			text);
-	case -ERANGE:
-		return cli_error(
-			cli, -ERANGE, "%s %s: out of range: take " UNITS_RATE_HELP, word, text);
-	default:
-		return cli_error(cli, -EINVAL,
-			"%s %s: not a rate: take one like " UNITS_RATE_HELP ", or \"none\"", word,
-			text);
-	}
+	return strcmp(text, "none") == 0 || strcmp(text, "unlimited") == 0 ||
+	       strcmp(text, "auto") == 0;
 }
 
-static const struct setting *find_setting(
-	const struct setting *settings, size_t count, const char *word)
+static const struct word *find_word(const struct word *words, size_t count, const char *text)
 {
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(settings[i].word, word) == 0)
-			return &settings[i];
+		if (strcmp(words[i].word, text) == 0)
+			return &words[i];
 	return NULL;
 }
 
-/* "rate 20mbit ceil 50 Mbit/s": every word once, a unit may stand by itself. */
-static int read_settings(struct cli *cli, int argc, char **argv, const struct setting *settings,
-	size_t count, uint64_t *fields)
+/* Copy a word of the user's; 0, or 1 after saying that it is too long. */
+static int take(struct cli *cli, const char *what, const char *text, char *to, size_t size)
 {
-	char known[128] = "";
+	if (strlen(text) >= size)
+		return cli_error(cli, -EINVAL, "%s '%.80s': at most %zu characters fit", what, text,
+			size - 1);
+	strcpy(to, text);
+	return 0;
+}
+
+static bool is_number(const char *text)
+{
+	return text[0] != '\0' && strspn(text, "0123456789.") == strlen(text);
+}
+
+/* "rate 20mbit ceil 50 Mbit/s": every word once, with its value. */
+static int read_settings(struct cli *cli, int argc, char **argv, const struct word *words,
+	size_t count, struct setting *settings, uint64_t *setting_count)
+{
+	const struct word *given[SETTINGS_MAX];
+	char known[400] = "", value[192];
+	uint64_t n = 0;
 
 	for (size_t i = 0; i < count; i++)
 		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
-			i == 0 ? "" : ", ", settings[i].word);
+			i == 0 ? "" : ", ", words[i].word);
 	if (argc == 0)
 		return cli_error(cli, -EINVAL, "nothing to set: there are %s", known);
-	for (int i = 0; i < argc; i++) {
-		const struct setting *s = find_setting(settings, count, argv[i]);
-		char value[64];
-		int error;
+	for (int i = 0; i < argc; i++, n++) {
+		const struct word *w = find_word(words, count, argv[i]);
 
-		if (s == NULL)
+		if (w == NULL)
 			return cli_error(
 				cli, -EINVAL, "unknown word \"%s\": there are %s", argv[i], known);
-		if (*fields & s->flag)
-			return cli_error(cli, -EINVAL, "%s is given twice", s->word);
 		if (i + 1 == argc)
-			return cli_error(cli, -EINVAL, "%s needs a value behind it", s->word);
+			return cli_error(cli, -EINVAL, "%s needs a value behind it", w->word);
+		for (uint64_t g = 0; g < n; g++)
+			if (given[g] == w)
+				return cli_error(cli, -EINVAL, "%s is given twice", w->word);
+		if (n == SETTINGS_MAX)
+			return cli_error(cli, -E2BIG,
+				"more than %d settings at a time: take two "
+				"commands",
+				SETTINGS_MAX);
+		given[n] = w;
 		snprintf(value, sizeof(value), "%s", argv[++i]);
-		if (s->is_rate && i + 1 < argc && value[0] != '\0' &&
-			strspn(value, "0123456789.") == strlen(value) &&
-			find_setting(settings, count, argv[i + 1]) == NULL) {
-			snprintf(value, sizeof(value), "%.20s %.20s", argv[i], argv[i + 1]);
-			i++;
-		}
-		error = s->is_rate ? read_rate(cli, s->word, value, s->value)
-				   : cli_number(cli, s->word, value, s->min, s->max, s->value);
-		if (error != 0)
-			return error;
-		*fields |= s->flag;
+		if (w->has_unit && i + 1 < argc && is_number(value) &&
+			find_word(words, count, argv[i + 1]) == NULL)
+			snprintf(value + strlen(value), sizeof(value) - strlen(value), " %s",
+				argv[++i]);
+		if (w->empty != NULL && is_empty_word(value))
+			strcpy(value, w->empty);
+		if (take(cli, w->word, value, settings[n].value, sizeof(settings[n].value)) != 0)
+			return 1;
+		strcpy(settings[n].option, w->word);
+		for (char *c = settings[n].option; *c != '\0'; c++)
+			*c = *c == '-' ? '_' : *c;
 	}
+	*setting_count = n;
 	return 0;
 }
 
@@ -90,27 +110,16 @@ static int read_name(struct cli *cli, const char *what, int argc, char **argv, c
 {
 	if (argc == 0)
 		return cli_error(cli, -EINVAL, "which %s? Its name is missing", what);
-	if (strlen(argv[0]) >= CHANNEL_NAME_MAX)
-		return cli_error(cli, -EINVAL, "%s '%s': a name has at most %d characters", what,
-			argv[0], CHANNEL_NAME_MAX - 1);
-	strcpy(name, argv[0]);
-	return 0;
+	return take(cli, what, argv[0], name, CHANNEL_NAME_MAX);
 }
 
 int cmd_set_class(struct cli *cli, int argc, char **argv)
 {
 	struct set_class_request request = {0};
-	const struct setting settings[] = {
-		{"rate", SET_RATE, true, 0, 0, &request.rate_bps},
-		{"ceil", SET_CEIL, true, 0, 0, &request.ceil_bps},
-		{"flow-rate", SET_FLOW_RATE, true, 0, 0, &request.flow_rate_bps},
-		{"weight", SET_WEIGHT, false, 1, 1000000, &request.weight},
-		{"priority", SET_PRIORITY, false, 0, 7, &request.priority},
-	};
 
 	if (read_name(cli, "class", argc, argv, request.name) != 0 ||
-		read_settings(cli, argc - 1, argv + 1, settings, COUNT_OF(settings),
-			&request.fields) != 0)
+		read_settings(cli, argc - 1, argv + 1, class_words, COUNT_OF(class_words),
+			request.settings, &request.count) != 0)
 		return 1;
 	return cli_change(cli, MESSAGE_SET_CLASS, &request);
 }
@@ -118,16 +127,31 @@ int cmd_set_class(struct cli *cli, int argc, char **argv)
 int cmd_set_link(struct cli *cli, int argc, char **argv)
 {
 	struct set_link_request request = {0};
-	const struct setting settings[] = {
-		{"up", SET_UP, true, 0, 0, &request.up_bps},
-		{"down", SET_DOWN, true, 0, 0, &request.down_bps},
-	};
 
 	if (read_name(cli, "bridge", argc, argv, request.bridge) != 0 ||
-		read_settings(cli, argc - 1, argv + 1, settings, COUNT_OF(settings),
-			&request.fields) != 0)
+		read_settings(cli, argc - 1, argv + 1, link_words, COUNT_OF(link_words),
+			request.settings, &request.count) != 0)
 		return 1;
 	return cli_change(cli, MESSAGE_SET_LINK, &request);
+}
+
+/* The rate of each flow (or host, see `per`) of a class: set class CLASS flow-rate RATE. */
+int cmd_set_flow_rate(struct cli *cli, int argc, char **argv)
+{
+	static const struct word words[] = {{"flow-rate", true, "unlimited"}};
+	struct set_class_request request = {0};
+	char *settings[3] = {(char *)(uintptr_t)words[0].word};
+
+	if (read_name(cli, "class", argc, argv, request.name) != 0)
+		return 1;
+	if (argc < 2 || argc > 3)
+		return cli_error(cli, -EINVAL, "set flow-rate takes CLASS and a rate or unlimited");
+	settings[1] = argv[1];
+	settings[2] = argc == 3 ? argv[2] : NULL;
+	if (read_settings(cli, argc, settings, words, COUNT_OF(words), request.settings,
+		    &request.count) != 0)
+		return 1;
+	return cli_change(cli, MESSAGE_SET_CLASS, &request);
 }
 
 int cmd_set_compression(struct cli *cli, int argc, char **argv)

@@ -24,6 +24,7 @@ static const struct column status_columns[] = {
 	COLUMN(COUNT, "flows_max", "  room for", status_record, flows_max),
 	COLUMN(NUMBER, "bridges", "bridges", status_record, bridges),
 	COLUMN(NUMBER, "classes", "classes", status_record, classes),
+	COLUMN(NUMBER, "classes_max", "  room for", status_record, classes_max),
 	COLUMN(NUMBER, "rules", "rules", status_record, rules),
 	COLUMN(NUMBER, "peers", "peers", status_record, peers),
 	COLUMN(NUMBER, "peers_up", "  of them up", status_record, peers_up),
@@ -50,12 +51,15 @@ static const struct column link_columns[] = {
 	COLUMN(TEXT, "port", "PORT", link_record, port),
 	COLUMN(FLAG, "up", "LINK", link_record, up),
 	COLUMN(LIMIT, "shaped_bps", "SHAPED", link_record, shaped_bps),
+	COLUMN(LIMIT, "tracked_bps", "TRACKED", link_record, tracked_bps),
+	COLUMN(TIME, "tracked_queue_ns", NULL, link_record, tracked_queue_ns),
 	COLUMN(RATE, "rate_bps", "RATE", link_record, rate_bps),
 	COLUMN(COUNT, "sent_packets", "PACKETS", link_record, sent_packets),
 	COLUMN(BYTES, "sent_bytes", "BYTES", link_record, sent_bytes),
 	COLUMN(COUNT, "backlog_packets", "WAITING", link_record, backlog_packets),
 	COLUMN(BYTES, "backlog_bytes", "WAITING BYTES", link_record, backlog_bytes),
-	COLUMN(NUMBER, "overhead_bytes", "OVERHEAD", link_record, overhead_bytes),
+	COLUMN(SIGNED, "overhead_bytes", "OVERHEAD", link_record, overhead_bytes),
+	COLUMN(NUMBER, "frame_min_bytes", NULL, link_record, frame_min_bytes),
 };
 
 int cmd_show_links(struct cli *cli, int argc, char **argv)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* `top`: one screen of status, classes and the largest flows, again and again. */
+/* `top`: one screen of status, the busiest classes and the largest flows, again and again. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "controlplane/cli/classes.h"
 #include "controlplane/cli/cli.h"
 #include "controlplane/cli/format.h"
 
@@ -22,7 +23,6 @@
 static int render(struct cli *cli, uint64_t flow_count)
 {
 	struct flows_request flows = {.top = flow_count};
-	struct page_request page = {0};
 	struct channel_nothing nothing = {0};
 	char up[FORMAT_MAX], down[FORMAT_MAX], uptime[FORMAT_MAX], count[FORMAT_MAX];
 	struct status_record s;
@@ -41,10 +41,8 @@ static int render(struct cli *cli, uint64_t flow_count)
 		(unsigned long long)s.workers, (unsigned long long)s.peers_up,
 		(unsigned long long)s.peers,
 		out_compression_words[s.compression <= COMPRESSION_DRY_RUN ? s.compression : 0]);
-	if (cli_list(cli, MESSAGE_CLASSES, &page, &rows) != 0)
+	if (classes_print_busy(cli) != 0)
 		return 1;
-	classes_print(cli, &rows, true);
-	rows_free(&rows);
 	out_text(&cli->out, "\n");
 	if (cli_list(cli, MESSAGE_FLOWS, &flows, &rows) != 0)
 		return 1;

@@ -12,8 +12,38 @@
 
 #define CONFIRM_MAX_S (24 * 3600)
 
-/* Check and apply a changed copy; the answer goes into the reply. Takes over `next`. */
-static int put_in_force(struct control *c, struct policy *next, struct channel_reply *reply)
+/* The first error, as the reader of the configuration words it. */
+static void tell_first(const struct policy_problems *problems, struct channel_reply *reply)
+{
+	for (uint32_t i = 0; i < problems->count; i++) {
+		if (problems->list[i].is_warning)
+			continue;
+		channel_reply_error(
+			reply, "%s: %s", problems->list[i].option, problems->list[i].text);
+		return;
+	}
+}
+
+/* Warnings about `about`, a path like "classes[3]", which was changed nevertheless. */
+static void tell_warnings(
+	const struct policy_problems *problems, const char *about, struct channel_reply *reply)
+{
+	char text[CHANNEL_ERROR_MAX] = "";
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < problems->count && at < sizeof(text); i++)
+		if (strncmp(problems->list[i].option, about, strlen(about)) == 0)
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "%swarning: %s: %s",
+				at > 0 ? "\n" : "", problems->list[i].option,
+				problems->list[i].text);
+	if (at > 0)
+		channel_reply_error(reply, "%s", text);
+}
+
+/* Check and apply a changed copy; the answer goes into the reply, warnings only where they are
+ * about what was changed (NULL: none). Takes over `next`. */
+static int put_in_force(
+	struct control *c, struct policy *next, const char *about, struct channel_reply *reply)
 {
 	struct policy_problems problems = {0};
 	struct publish_result result = {0};
@@ -22,22 +52,31 @@ static int put_in_force(struct control *c, struct policy *next, struct channel_r
 
 	if (rc == 0)
 		rc = policy_check_live(c->daemon->plan->policy, next, &problems);
-	if (rc != 0) {
-		for (uint32_t i = 0; i < problems.count; i++) {
-			if (problems.list[i].is_warning)
-				continue;
-			channel_reply_error(
-				reply, "%s: %s", problems.list[i].option, problems.list[i].text);
-			break;
-		}
+	if (rc == 0 && publish_pending(c->daemon) >= PUBLISH_PENDING_MAX) {
+		channel_reply_error(reply,
+			"workers have not taken up the %u changes before this one: see show "
+			"workers, and try again",
+			PUBLISH_PENDING_MAX);
+		policy_free(next);
+		rc = -EBUSY;
+	} else if (rc != 0) {
+		tell_first(&problems, reply);
 		policy_free(next);
 	} else {
 		rc = control_apply(c, next, &result, error, sizeof(error));
-		if (rc != 0)
+		if (rc != 0) {
 			channel_reply_error(reply, "%s", error);
-		else
+		} else {
 			channel_reply_applied(reply, c->generation, result.workers,
 				result.workers_all, result.duration_ns);
+			if (about != NULL)
+				tell_warnings(&problems, about, reply);
+			if (result.workers < result.workers_all)
+				channel_reply_error(reply,
+					"%u of %u workers still use an earlier policy: they take "
+					"this one up as soon as they run, see show workers",
+					result.workers_all - result.workers, result.workers_all);
+		}
 	}
 	policy_problems_free(&problems);
 	return rc;
@@ -52,71 +91,59 @@ static struct policy *changed_copy(struct control *c, struct channel_reply *repl
 	return next;
 }
 
-/* "default, voice, bulk": what there is instead of an unknown name. */
-static void list_classes(const struct policy *policy, char *text, size_t len)
+/* Change the options of class `index` (or bridge `index`) of a copy, and put it in force. */
+static int set_options(struct control *c, bool is_class, unsigned index,
+	const struct setting *settings, uint64_t count, struct channel_reply *reply)
 {
-	size_t at = 0;
+	struct policy *next = changed_copy(c, reply);
+	char error[POLICY_ERROR_MAX] = "", about[32];
+	int rc = 0;
 
-	text[0] = '\0';
-	for (uint32_t i = 0; i < policy->class_count && at + POLICY_NAME_MAX + 2 < len; i++)
-		at += (size_t)snprintf(
-			text + at, len - at, "%s%s", i ? ", " : "", policy->classes[i].name);
+	if (next == NULL)
+		return -ENOMEM;
+	if (count == 0 || count > SETTINGS_MAX) {
+		snprintf(error, sizeof(error), "%lu settings: 1 to %d are taken",
+			(unsigned long)count, SETTINGS_MAX);
+		rc = -EINVAL;
+	}
+	for (uint64_t i = 0; rc == 0 && i < count; i++)
+		rc = is_class ? policy_set_class(
+					next, index, settings[i].option, settings[i].value, error)
+			      : policy_set_bridge(
+					next, index, settings[i].option, settings[i].value, error);
+	if (rc != 0) {
+		channel_reply_error(reply, "%s", error);
+		policy_free(next);
+		return rc;
+	}
+	snprintf(about, sizeof(about), "%s[%u]", is_class ? "classes" : "bridges", index);
+	return put_in_force(c, next, about, reply);
 }
 
 static int set_class(
 	void *context, const struct set_class_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
-	struct policy *next = changed_copy(c, reply);
+	int i = policy_find_class(c->daemon->plan->policy, request->name);
 
-	if (next == NULL)
-		return -ENOMEM;
-	int i = policy_find_class(next, request->name);
-	if (i < 0) {
-		char names[300];
-		list_classes(next, names, sizeof(names));
-		channel_reply_error(
-			reply, "unknown class '%s': classes are %s", request->name, names);
-		policy_free(next);
-		return -ENOENT;
-	}
-	struct policy_class *class = &next->classes[i];
-	if (request->fields & SET_RATE)
-		class->rate_bps = request->rate_bps;
-	if (request->fields & SET_CEIL)
-		class->ceil_bps = request->ceil_bps;
-	if (request->fields & SET_FLOW_RATE)
-		class->flow_rate_bps = request->flow_rate_bps;
-	/* Out of range values must not wrap into the range. */
-	if (request->fields & SET_WEIGHT)
-		class->weight =
-			request->weight > UINT32_MAX ? UINT32_MAX : (uint32_t)request->weight;
-	if (request->fields & SET_PRIORITY)
-		class->priority =
-			request->priority > UINT8_MAX ? UINT8_MAX : (uint8_t)request->priority;
-	return put_in_force(c, next, reply);
+	if (i < 0)
+		return show_unknown_class(c->daemon->plan->policy, request->name, reply);
+	return set_options(c, true, (unsigned)i, request->settings, request->count, reply);
 }
 
 static int set_link(
 	void *context, const struct set_link_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
-	struct policy *next = changed_copy(c, reply);
+	const struct policy *now = c->daemon->plan->policy;
+	int i = policy_find_bridge(now, request->bridge);
 
-	if (next == NULL)
-		return -ENOMEM;
-	int i = policy_find_bridge(next, request->bridge);
 	if (i < 0) {
 		channel_reply_error(reply, "unknown bridge '%s': the first is '%s'",
-			request->bridge, next->bridges[0].name);
-		policy_free(next);
+			request->bridge, now->bridges[0].name);
 		return -ENOENT;
 	}
-	if (request->fields & SET_UP)
-		next->bridges[i].up_bps = request->up_bps;
-	if (request->fields & SET_DOWN)
-		next->bridges[i].down_bps = request->down_bps;
-	return put_in_force(c, next, reply);
+	return set_options(c, false, (unsigned)i, request->settings, request->count, reply);
 }
 
 static int set_compression(
@@ -132,7 +159,7 @@ static int set_compression(
 	if (next == NULL)
 		return -ENOMEM;
 	next->compress = (enum policy_compress)request->mode;
-	return put_in_force(c, next, reply);
+	return put_in_force(c, next, NULL, reply);
 }
 
 static int set_bypass(
@@ -144,7 +171,7 @@ static int set_bypass(
 	if (next == NULL)
 		return -ENOMEM;
 	next->bypass = request->on != 0;
-	return put_in_force(c, next, reply);
+	return put_in_force(c, next, NULL, reply);
 }
 
 /* Problems from `from` on, as far as they fit the page. */
@@ -195,7 +222,7 @@ static int policy_apply(
 		channel_reply_error(reply, "%s: ok", file);
 		policy_free(next);
 	} else {
-		rc = put_in_force(c, next, reply);
+		rc = put_in_force(c, next, NULL, reply);
 		if (rc == 0)
 			c->confirm_deadline_ns =
 				request->confirm_seconds == 0
@@ -236,7 +263,7 @@ static int policy_rollback(
 	}
 	uint64_t deadline_ns = c->confirm_deadline_ns;
 	c->confirm_deadline_ns = 0;
-	int rc = put_in_force(c, back, reply);
+	int rc = put_in_force(c, back, NULL, reply);
 	if (rc != 0)
 		c->confirm_deadline_ns = deadline_ns;
 	return rc;
@@ -245,6 +272,7 @@ static int policy_rollback(
 static void closed(void *context, uint64_t client)
 {
 	show_flows_closed(client);
+	show_compression_closed(client);
 }
 
 const struct channel_handlers control_handlers = {
@@ -266,5 +294,6 @@ const struct channel_handlers control_handlers = {
 	.set_compression = set_compression,
 	.set_bypass = set_bypass,
 	.explain = show_explain,
+	.shaper = show_shaper,
 	.closed = closed,
 };

@@ -11,6 +11,7 @@
 #include "dataplane/control/control.h"
 #include "dataplane/control/peers.h"
 #include "dataplane/control/publish.h"
+#include "dataplane/control/track.h"
 
 #define TICK_NS 1000000
 #define INPATH_NS 100000000ull
@@ -193,6 +194,7 @@ static void loop(struct control *c)
 		peers_tick(c, now_ns);
 		channel_server_poll(d->channel, &control_handlers, c);
 		roll_back_unconfirmed(c, now_ns);
+		track_tick(c, now_ns);
 		rates_tick(c->rates, d, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
 			inpath_ns = now_ns;
@@ -235,7 +237,8 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	c->applied_realtime_ns = control_realtime_ns();
 	c->started_ns = clock_now_ns();
 	c->rates = rates_create(d);
-	if (c->rates == NULL) {
+	c->track = track_create();
+	if (c->rates == NULL || c->track == NULL) {
 		snprintf(error, error_len, "no memory for the rates of %u flows",
 			policy->appliance.flows);
 		goto done;
@@ -265,6 +268,7 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 
 done:
 	peers_destroy(c->peers);
+	track_destroy(c->track);
 	rates_destroy(c->rates);
 	policy_free(c->previous);
 	free(c);

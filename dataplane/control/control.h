@@ -19,6 +19,7 @@ struct control {
 	bool has_inpath[POLICY_BRIDGES_MAX];
 	struct peers *peers;
 	struct rates *rates;
+	struct track *track;
 
 	uint32_t generation;	      /* of the plan in force */
 	uint64_t applied_realtime_ns; /* when it was put in force */

@@ -10,6 +10,8 @@
 #include "dataplane/control/control.h"
 #include "dataplane/control/peers.h"
 #include "dataplane/control/publish.h"
+#include "dataplane/control/track.h"
+#include "dataplane/link/probe.h"
 
 #define CONTROL_DSCP 48 /* CS6: network control (RFC 4594) */
 #define TCP_IP_HEADER(ipv6) ((ipv6) ? 60u : 40u)
@@ -232,13 +234,17 @@ void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
 	for (unsigned i = 0; i < c->peers->count; i++) {
 		struct peer *peer = &c->peers->peer[i];
 		struct link_session *s = &peer->session;
+		const uint8_t *message = rte_pktmbuf_mtod_offset(m, uint8_t *, p->payload_off);
 
 		if (policy->peers[i].bridge != p->bridge || p->way != WAY_DOWN ||
 			memcmp(policy->peers[i].address.bytes, p->key.addr[p->dir], 16) != 0)
 			continue;
+		if (link_is_probe(message, p->payload_len)) {
+			track_receive(c, i, message, p->payload_len, p->rx_ns);
+			return;
+		}
 		peer->rx_hello_bytes += m->pkt_len;
-		if (link_session_receive(s, rte_pktmbuf_mtod_offset(m, uint8_t *, p->payload_off),
-			    p->payload_len, now_ns) == 0)
+		if (link_session_receive(s, message, p->payload_len, now_ns) == 0)
 			for (unsigned a = 0; a < s->peer.announced; a++)
 				link_tail_announce(&peer->tail[s->peer.announce[a].lane],
 					s->session_id, s->peer.announce[a].next, now_ns);

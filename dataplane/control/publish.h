@@ -14,9 +14,15 @@ struct publish_result {
 	uint64_t duration_ns; /* from the publishing to the last of them */
 };
 
-/* Put a plan in force and wait, a second at most, until the workers use it. A worker that stalls
- * longer takes it up when it comes back; the old plan is kept until then. */
+/* Put a plan in force and wait, a second at most, until the workers use it (a large change takes
+ * them several rounds). A worker that stalls longer takes it up when it comes back; the old plan is
+ * kept until every worker uses a later one. */
 void publish_plan(struct daemon *d, struct plan *plan, struct publish_result *result);
+
+/* Plans that are kept because workers have not taken up a later one. While this is
+ * PUBLISH_PENDING_MAX no other plan should be put in force: memory is bounded. */
+#define PUBLISH_PENDING_MAX 8u
+unsigned publish_pending(struct daemon *d);
 
 /* Put a new snapshot of the peers in force, without waiting. Takes over the malloc'ed `links`. */
 void publish_links(struct daemon *d, struct links *links);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Rates of the last second, from counters that only ever grow: of classes and links, sampled once
- * a second, and of flows, a part of every flow table each millisecond. Control thread only.
+ * a second (a part of them each millisecond if there are many), and of flows, a part of every flow
+ * table each millisecond. Control thread only.
  */
 #ifndef SLUICE_CONTROL_RATES_H
 #define SLUICE_CONTROL_RATES_H
@@ -14,15 +15,30 @@ struct rates;
 struct rates *rates_create(const struct daemon *d);
 void rates_destroy(struct rates *rates);
 
+/* What rates_create() will take, in bytes. */
+uint64_t rates_memory_needed(const struct policy *policy);
+
 /* Sample what is due. About every millisecond. */
 void rates_tick(struct rates *rates, const struct daemon *d, uint64_t now_ns);
 
-/* Bit/s of a class on one bridge and way, as charged to its buckets. */
-uint64_t rates_class_bps(
+/* Bit/s of a class on one bridge and way, as charged to its buckets, and what part of them was
+ * borrowed. */
+struct rates_class {
+	uint64_t bps, borrowed_bps;
+};
+struct rates_class rates_class_of(
 	const struct rates *rates, unsigned bridge, unsigned way, uint32_t class_id);
 
 /* Bit/s of all classes of one bridge and way. */
 uint64_t rates_link_bps(const struct rates *rates, unsigned bridge, unsigned way);
+
+/* What all classes of one bridge and way, also those that are gone, have sent and hold. Up to some
+ * thousand classes as of now, else as of the last sampling. */
+struct rates_link {
+	uint64_t packets, bytes, wire_bytes, backlog_packets, backlog_bytes;
+};
+void rates_link_sum(const struct rates *rates, const struct daemon *d, unsigned bridge,
+	unsigned way, struct rates_link *sum);
 
 /* Bit/s of a flow and way, as the hosts sent it. `copy` is a snapshot of record `i` of worker `w`.
  */

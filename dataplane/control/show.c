@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Answers to what sluicectl shows: one handler a message (channel/messages.h says what the fields
- * mean), all read-only. Flows are in show_flows.c, changes in change.c. Control thread only.
+ * mean), all read-only. Classes are in show_classes.c, flows in show_flows.c, changes in change.c.
+ * Control thread only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,8 +12,9 @@
 #include "dataplane/clock.h"
 #include "dataplane/control/peers.h"
 #include "dataplane/control/show.h"
+#include "dataplane/control/track.h"
 
-static struct channel_dist dist_of(const struct histogram *h)
+struct channel_dist show_dist(const struct histogram *h)
 {
 	return (struct channel_dist){.samples = h->count,
 		.min_ns = histogram_min(h),
@@ -53,6 +55,7 @@ int show_status(void *context, const struct channel_nothing *request, struct cha
 		.buffers_free = rte_mempool_avail_count(d->pool),
 		.bridges = policy->bridge_count,
 		.classes = policy->class_count,
+		.classes_max = d->plan->classes_max,
 		.rules = policy->rule_count,
 		.peers = policy->peer_count,
 		.confirm_ns = confirm_ns_left(c),
@@ -78,42 +81,31 @@ int show_status(void *context, const struct channel_nothing *request, struct cha
 	return 0;
 }
 
-/* Counters of one class, bridge and way over all workers. */
-static void sum_class(const struct daemon *d, unsigned b, unsigned way, uint32_t id,
-	struct shaper_class_stats *shaper, struct worker_class *class)
+int show_unknown_class(const struct policy *policy, const char *name, struct channel_reply *reply)
 {
-	memset(shaper, 0, sizeof(*shaper));
-	memset(class, 0, sizeof(*class));
-	for (unsigned w = 0; w < d->worker_count; w++) {
-		const struct shaper_class_stats *s =
-			shaper_class_stats(d->workers[w]->shaper[b][way], id);
-		const struct worker_class *k = &d->workers[w]->classes[b][way][id];
-		shaper->packets += s->packets;
-		shaper->bytes += s->bytes;
-		shaper->borrowed_bytes += s->borrowed_bytes;
-		shaper->dropped_tail += s->dropped_tail + s->dropped_memory;
-		shaper->dropped_aqm += s->dropped_aqm;
-		shaper->backlog_packets += s->backlog_packets;
-		shaper->backlog_bytes += s->backlog_bytes;
-		shaper->backlog_flows += s->backlog_flows;
-		class->packets += k->packets;
-		class->bytes += k->bytes;
-		class->wire_bytes += k->wire_bytes;
-		class->compressed_packets += k->compressed_packets;
-		class->compressed_bytes += k->compressed_bytes;
-		class->compressed_wire_bytes += k->compressed_wire_bytes;
-		class->codec_bytes += k->codec_bytes;
-		class->codec_cycles += k->codec_cycles;
-		for (unsigned i = 0; i < WORKER_PASSED; i++)
-			class->passed[i] += k->passed[i];
-	}
+	char names[300] = "";
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < policy->class_count && at + POLICY_NAME_MAX + 8 < sizeof(names);
+		i++)
+		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i ? ", " : "",
+			policy->classes[i].name);
+	channel_reply_error(reply, "unknown class '%s': classes are %s%s", name, names,
+		at + POLICY_NAME_MAX + 8 < sizeof(names) ? "" : ", ...");
+	return -ENOENT;
 }
 
-static void merge_measure(const struct daemon *d, uint32_t id, struct measure_class *m)
+/* The figures of a class of all workers; false: it has none (appliance.distributions). */
+static bool merge_measure(const struct daemon *d, uint32_t index, struct measure_class *m)
 {
+	uint32_t id = d->plan->class_id_of[index];
+
+	if (id >= d->workers[0]->measured)
+		return false;
 	memset(m, 0, sizeof(*m));
 	for (unsigned w = 0; w < d->worker_count; w++)
-		measure_class_merge(m, &d->workers[w]->measure[id]);
+		measure_class_merge(m, worker_measure(d->workers[w], id));
+	return true;
 }
 
 int show_links(void *context, const struct page_request *request, struct channel_reply *reply)
@@ -131,72 +123,25 @@ int show_links(void *context, const struct page_request *request, struct channel
 			.up = port->link_up,
 			.shaped_bps = way == WAY_UP ? bridge->up_bps : bridge->down_bps,
 			.overhead_bytes = bridge->overhead_bytes,
+			.frame_min_bytes = bridge->frame_min_bytes,
 			.rate_bps = rates_link_bps(c->rates, b, way)};
+		struct track_shown tracked;
 		if (channel_reply_room(reply) == 0) {
 			channel_reply_next(reply, at, total);
 			return 0;
 		}
+		track_show(c->track, b, way, &tracked);
+		r.tracked_bps = tracked.rate_bps;
+		r.tracked_queue_ns = tracked.queue_ns;
 		show_name(r.bridge, bridge->name);
 		show_name(r.port, port->name);
-		/* Also of classes that are gone: what was sent was sent. */
-		for (uint32_t id = 0; id < d->plan->class_ids_given; id++) {
-			struct shaper_class_stats s;
-			struct worker_class k;
-			sum_class(d, b, way, id, &s, &k);
-			r.sent_packets += k.packets;
-			r.sent_bytes += way == WAY_UP ? k.wire_bytes : k.bytes;
-			r.backlog_packets += s.backlog_packets;
-			r.backlog_bytes += s.backlog_bytes;
-		}
+		struct rates_link sum;
+		rates_link_sum(c->rates, d, b, way, &sum);
+		r.sent_packets = sum.packets;
+		r.sent_bytes = way == WAY_UP ? sum.wire_bytes : sum.bytes;
+		r.backlog_packets = sum.backlog_packets;
+		r.backlog_bytes = sum.backlog_bytes;
 		channel_send_links(reply, &r);
-	}
-	return 0;
-}
-
-int show_classes(void *context, const struct page_request *request, struct channel_reply *reply)
-{
-	struct control *c = context;
-	const struct daemon *d = c->daemon;
-	const struct policy *policy = d->plan->policy;
-	uint64_t per_class = (uint64_t)d->bridge_count * WAYS,
-		 total = policy->class_count * per_class;
-	static struct measure_class m; /* 57 kB: too large for the stack */
-
-	for (uint64_t at = request->from; at < total; at++) {
-		const struct policy_class *class = &policy->classes[at / per_class];
-		uint32_t id = d->plan->class_id_of[at / per_class];
-		unsigned b = (unsigned)(at % per_class / WAYS), way = (unsigned)(at % WAYS);
-		struct shaper_class_stats s;
-		struct worker_class k;
-
-		if (channel_reply_room(reply) == 0) {
-			channel_reply_next(reply, at, total);
-			return 0;
-		}
-		sum_class(d, b, way, id, &s, &k);
-		merge_measure(d, id, &m);
-		struct class_record r = {.way = way,
-			.priority = class->priority,
-			.weight = class->weight,
-			.assured_bps = class->rate_bps,
-			.ceil_bps = class->ceil_bps,
-			.flow_rate_bps = class->flow_rate_bps,
-			.sent_packets = k.packets,
-			.sent_bytes = k.bytes,
-			.rate_bps = rates_class_bps(c->rates, b, way, id),
-			.original_bytes = k.bytes,
-			.wire_bytes = k.wire_bytes,
-			.backlog_packets = s.backlog_packets,
-			.backlog_bytes = s.backlog_bytes,
-			.backlog_flows = s.backlog_flows,
-			.dropped_tail = s.dropped_tail,
-			.dropped_aqm = s.dropped_aqm,
-			.borrowed_bytes = s.borrowed_bytes,
-			.queue_delay = dist_of(&m.queue[way]),
-			.box_time = dist_of(&m.box[way])};
-		show_name(r.name, class->name);
-		show_name(r.bridge, policy->bridges[b].name);
-		channel_send_classes(reply, &r);
 	}
 	return 0;
 }
@@ -261,7 +206,7 @@ int show_peers(void *context, const struct page_request *request, struct channel
 		r.tx_reordered = hello->received.reordered;
 		r.peer_rx_frames = hello->received.received;
 		r.jitter_ns = received.jitter_ns;
-		r.delay_variation = dist_of(&variation);
+		r.delay_variation = show_dist(&variation);
 		channel_send_peers(reply, &r);
 	}
 	return 0;
@@ -271,17 +216,18 @@ int show_rtt(void *context, const struct page_request *request, struct channel_r
 {
 	struct control *c = context;
 	const struct policy *policy = c->daemon->plan->policy;
-	static struct measure_class m;
+	static struct measure_class m; /* 57 kB: too large for the stack */
 
 	for (uint64_t at = request->from; at < policy->class_count; at++) {
 		if (channel_reply_room(reply) == 0) {
 			channel_reply_next(reply, at, policy->class_count);
 			return 0;
 		}
-		merge_measure(c->daemon, c->daemon->plan->class_id_of[at], &m);
-		struct rtt_record r = {.lan = dist_of(&m.rtt_lan),
-			.wan = dist_of(&m.rtt_wan),
-			.connect = dist_of(&m.connect)};
+		if (!merge_measure(c->daemon, (uint32_t)at, &m))
+			continue;
+		struct rtt_record r = {.lan = show_dist(&m.rtt_lan),
+			.wan = show_dist(&m.rtt_wan),
+			.connect = show_dist(&m.connect)};
 		show_name(r.class_name, policy->classes[at].name);
 		channel_send_rtt(reply, &r);
 	}
@@ -307,7 +253,8 @@ int show_loss(void *context, const struct page_request *request, struct channel_
 			/* What the LAN sends goes up. */
 			unsigned way = (unsigned)(at % WAYS);
 			unsigned from = way == WAY_UP ? FROM_LAN : FROM_WAN;
-			merge_measure(c->daemon, c->daemon->plan->class_id_of[at / WAYS], &m);
+			if (!merge_measure(c->daemon, (uint32_t)(at / WAYS), &m))
+				continue;
 			show_name(r.class_name, policy->classes[at / WAYS].name);
 			r.way = way;
 			r.packets = m.data_packets[from];
@@ -333,35 +280,83 @@ int show_loss(void *context, const struct page_request *request, struct channel_
 	return 0;
 }
 
-static void compression_of(const struct daemon *d, uint32_t id, struct compression_record *r)
+static uint64_t passed(const struct worker_class *k, enum reason reason)
 {
-	for (unsigned b = 0; b < d->bridge_count; b++) {
-		struct shaper_class_stats s;
-		struct worker_class k;
-		sum_class(d, b, WAY_UP, id, &s, &k);
-		r->original_bytes += k.bytes;
-		r->wire_bytes += k.wire_bytes;
-		r->packets += k.packets;
-		if (d->plan->compress == COMPRESS_DRY_RUN)
-			r->dry_saved_bytes += k.compressed_bytes - k.compressed_wire_bytes;
-		r->packets_compressed += k.compressed_packets;
-		r->compressed_in_bytes += k.compressed_bytes;
-		r->compressed_out_bytes += k.compressed_wire_bytes;
-		r->no_peer += k.passed[PASS_LINK_NO_PEER - PASS_LINK_NO_PEER];
-		r->no_fit += k.passed[PASS_LINK_NO_FIT - PASS_LINK_NO_PEER];
-		r->no_gain += k.passed[PASS_LINK_NO_GAIN - PASS_LINK_NO_PEER];
-		r->small += k.passed[PASS_LINK_SMALL - PASS_LINK_NO_PEER];
-		r->backoff += k.passed[PASS_LINK_BACKOFF - PASS_LINK_NO_PEER];
-		r->unproven += k.passed[PASS_LINK_UNPROVEN - PASS_LINK_NO_PEER];
-		r->retransmit += k.passed[PASS_LINK_RETRANSMIT - PASS_LINK_NO_PEER];
-		r->low_ttl += k.passed[PASS_LINK_TTL - PASS_LINK_NO_PEER];
-		r->codec_cycles += k.codec_cycles;
-		r->codec_bytes += k.codec_bytes;
+	return k->passed[reason - PASS_LINK_NO_PEER];
+}
+
+/* Add up what all workers say of a class, way up. */
+static void add_compression(const struct daemon *d, uint32_t id, struct compression_record *r)
+{
+	for (unsigned i = 0; i < d->bridge_count * d->worker_count; i++) {
+		const struct worker *w = d->workers[i % d->worker_count];
+		const struct worker_class *k = &w->classes[i / d->worker_count][WAY_UP][id];
+		r->original_bytes += k->bytes;
+		r->wire_bytes += k->wire_bytes;
+		r->packets += k->packets;
+		r->packets_compressed += k->compressed_packets;
+		r->compressed_in_bytes += k->compressed_bytes;
+		r->compressed_out_bytes += k->compressed_wire_bytes;
+		r->no_peer += passed(k, PASS_LINK_NO_PEER);
+		r->no_fit += passed(k, PASS_LINK_NO_FIT);
+		r->no_gain += passed(k, PASS_LINK_NO_GAIN);
+		r->small += passed(k, PASS_LINK_SMALL);
+		r->backoff += passed(k, PASS_LINK_BACKOFF);
+		r->unproven += passed(k, PASS_LINK_UNPROVEN);
+		r->retransmit += passed(k, PASS_LINK_RETRANSMIT);
+		r->low_ttl += passed(k, PASS_LINK_TTL);
+		r->codec_cycles += k->codec_cycles;
+		r->codec_bytes += k->codec_bytes;
 	}
+}
+
+static void send_compression(
+	const struct daemon *d, struct compression_record *r, struct channel_reply *reply)
+{
 	/* All else: the class does not compress, or there is no peer for the address. */
 	uint64_t known = r->packets_compressed + r->no_peer + r->no_fit + r->no_gain + r->small +
 			 r->backoff + r->unproven + r->retransmit + r->low_ttl;
+
+	r->mode = (uint64_t)d->plan->policy->compress;
 	r->off = r->packets > known ? r->packets - known : 0;
+	if (d->plan->compress == COMPRESS_DRY_RUN)
+		r->dry_saved_bytes = r->compressed_in_bytes - r->compressed_out_bytes;
+	channel_send_compression(reply, r);
+}
+
+/* The sum over all classes that there ever were, in parts: of one client at a time. */
+#define SUM_CLASSES 4096u
+static struct {
+	uint64_t client; /* 0: none */
+	uint32_t next_id;
+	struct compression_record sum;
+} summing;
+
+static int sum_compression(const struct daemon *d, struct channel_reply *reply)
+{
+	uint64_t client = channel_reply_client(reply);
+	uint32_t given = d->plan->class_ids_given;
+
+	if (summing.client != 0 && summing.client != client)
+		return -EINPROGRESS; /* its turn will come */
+	if (channel_reply_is_first(reply) || summing.client == 0) {
+		memset(&summing, 0, sizeof(summing));
+		summing.client = client;
+	}
+	uint32_t end = RTE_MIN(summing.next_id + SUM_CLASSES, given);
+	while (summing.next_id < end)
+		add_compression(d, summing.next_id++, &summing.sum);
+	if (summing.next_id < given)
+		return -EINPROGRESS;
+	send_compression(d, &summing.sum, reply);
+	summing.client = 0;
+	return 0;
+}
+
+void show_compression_closed(uint64_t client)
+{
+	if (summing.client == client)
+		summing.client = 0;
 }
 
 int show_compression(void *context, const struct page_request *request, struct channel_reply *reply)
@@ -371,23 +366,53 @@ int show_compression(void *context, const struct page_request *request, struct c
 	const struct policy *policy = d->plan->policy;
 	uint64_t total = (uint64_t)policy->class_count + 1;
 
-	for (uint64_t at = request->from; at < total; at++) {
-		struct compression_record r = {.mode = (uint64_t)policy->compress};
+	for (uint64_t at = request->from; at < policy->class_count; at++) {
+		struct compression_record r = {0};
 
 		if (channel_reply_room(reply) == 0) {
 			channel_reply_next(reply, at, total);
 			return 0;
 		}
-		if (at < policy->class_count) {
-			show_name(r.class_name, policy->classes[at].name);
-			compression_of(d, d->plan->class_id_of[at], &r);
-		} else {
-			for (uint32_t id = 0; id < d->plan->class_ids_given; id++)
-				compression_of(d, id, &r);
-		}
-		channel_send_compression(reply, &r);
+		show_name(r.class_name, policy->classes[at].name);
+		add_compression(d, d->plan->class_id_of[at], &r);
+		send_compression(d, &r, reply);
 	}
+	/* By itself: while a request is in progress its page stays empty. */
+	if (request->from < policy->class_count) {
+		channel_reply_next(reply, policy->class_count, total);
+		return 0;
+	}
+	return sum_compression(d, reply);
+}
+
+/* The policy in force as text, printed once for all the pages that it takes. */
+static struct {
+	uint32_t generation; /* 0: none */
+	char *text;
+	uint64_t len;
+} printed;
+
+static int print_policy(const struct control *c, struct channel_reply *reply)
+{
+	if (printed.generation == c->generation)
+		return 0;
+	free(printed.text);
+	printed.generation = 0;
+	printed.text = policy_print(c->daemon->plan->policy);
+	if (printed.text == NULL) {
+		channel_reply_error(reply, "no memory to print the policy");
+		return -ENOMEM;
+	}
+	printed.generation = c->generation;
+	printed.len = strlen(printed.text);
 	return 0;
+}
+
+/* It may be long, and nobody asks often. */
+static void forget_printed(void)
+{
+	free(printed.text);
+	memset(&printed, 0, sizeof(printed));
 }
 
 int show_policy(void *context, const struct channel_nothing *request, struct channel_reply *reply)
@@ -402,14 +427,12 @@ int show_policy(void *context, const struct channel_nothing *request, struct cha
 		.peers = policy->peer_count,
 		.confirm_ns = confirm_ns_left(c),
 		.previous_generation = c->previous != NULL ? c->previous_generation : 0};
-	char *text = policy_print(policy);
+	int rc = print_policy(c, reply);
 
-	if (text == NULL) {
-		channel_reply_error(reply, "no memory to print the policy");
-		return -ENOMEM;
-	}
-	r.text_bytes = strlen(text);
-	free(text);
+	if (rc != 0)
+		return rc;
+	r.text_bytes = printed.len;
+	forget_printed();
 	snprintf(r.file, sizeof(r.file), "%s", policy->file);
 	channel_send_policy(reply, &r);
 	return 0;
@@ -418,13 +441,12 @@ int show_policy(void *context, const struct channel_nothing *request, struct cha
 int show_policy_text(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
-	char *text = policy_print(c->daemon->plan->policy);
+	int rc = print_policy(c, reply);
 
-	if (text == NULL) {
-		channel_reply_error(reply, "no memory to print the policy");
-		return -ENOMEM;
-	}
-	channel_reply_text(reply, text, strlen(text), request->from);
-	free(text);
+	if (rc != 0)
+		return rc;
+	channel_reply_text(reply, printed.text, printed.len, request->from);
+	if (channel_reply_is_last(reply))
+		forget_printed();
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The read-only handlers of the channel: show.c, show_flows.c. Control thread only. */
+/* The read-only handlers of the channel: show.c, show_classes.c, show_flows.c. Control thread only.
+ */
 #ifndef SLUICE_CONTROL_SHOW_H
 #define SLUICE_CONTROL_SHOW_H
 
@@ -7,7 +8,8 @@
 
 int show_status(void *, const struct channel_nothing *, struct channel_reply *);
 int show_links(void *, const struct page_request *, struct channel_reply *);
-int show_classes(void *, const struct page_request *, struct channel_reply *);
+int show_classes(void *, const struct classes_request *, struct channel_reply *);
+int show_shaper(void *, const struct page_request *, struct channel_reply *);
 int show_flows(void *, const struct flows_request *, struct channel_reply *);
 int show_peers(void *, const struct page_request *, struct channel_reply *);
 int show_rtt(void *, const struct page_request *, struct channel_reply *);
@@ -16,8 +18,15 @@ int show_compression(void *, const struct page_request *, struct channel_reply *
 int show_policy(void *, const struct channel_nothing *, struct channel_reply *);
 int show_policy_text(void *, const struct page_request *, struct channel_reply *);
 int show_explain(void *, const struct explain_request *, struct channel_reply *);
-/* A client went: drop what show_flows() keeps between its pages. */
+/* A client went: drop what show_flows() keeps between its pages, or show_compression() between the
+ * parts of a sum. */
 void show_flows_closed(uint64_t client);
+void show_compression_closed(uint64_t client);
+
+struct channel_dist show_dist(const struct histogram *h);
+
+/* "unknown class 'vioce': classes are default, voice, bulk"; returns -ENOENT. */
+int show_unknown_class(const struct policy *policy, const char *name, struct channel_reply *reply);
 
 /* Copy a name into a message, cut to fit and terminated. */
 void show_name(char to[CHANNEL_NAME_MAX], const char *from);

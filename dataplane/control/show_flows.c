@@ -3,6 +3,7 @@
  * `show flows` and `explain`: from the flow tables, which the workers go on writing meanwhile. The
  * tables are walked once for the first page; what was found is kept, sorted, for the pages after.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,10 +105,8 @@ static int walk_tables(struct control *c, const struct flows_request *request, u
 
 	if (request->class_name[0] != '\0') {
 		class_index = policy_find_class(d->plan->policy, request->class_name);
-		if (class_index < 0) {
-			channel_reply_error(reply, "unknown class '%s'", request->class_name);
-			return -ENOENT;
-		}
+		if (class_index < 0)
+			return show_unknown_class(d->plan->policy, request->class_name, reply);
 	}
 	if (request->top > 0 && request->top < room)
 		room = request->top;
@@ -161,7 +160,7 @@ static void describe(const struct control *c, const struct found *at, const stru
 	r->worker = at->worker;
 	if ((f->key.scope & 0x3f) < policy->bridge_count)
 		show_name(r->bridge, policy->bridges[f->key.scope & 0x3f].name);
-	if (f->class_id < POLICY_CLASSES_MAX && plan->class_index_of[f->class_id] >= 0)
+	if (f->class_id < plan->classes_max && plan->class_index_of[f->class_id] >= 0)
 		show_name(r->class_name, policy->classes[plan->class_index_of[f->class_id]].name);
 	if (f->peer > 0 && f->peer <= policy->peer_count)
 		show_name(r->peer, policy->peers[f->peer - 1].name);
@@ -186,7 +185,7 @@ static void describe(const struct control *c, const struct found *at, const stru
 	int32_t idle_ms = (int32_t)(now_ms - f->last_seen_ms);
 	r->idle_ns = idle_ms > 0 ? (uint64_t)idle_ms * 1000000 : 0;
 	r->compressing = plan->compress == COMPRESS_ON && f->peer > 0 &&
-			 f->class_id < POLICY_CLASSES_MAX && plan->class_compress[f->class_id] &&
+			 f->class_id < plan->classes_max && plan->class_compress[f->class_id] &&
 			 f->codec.state != FLOW_CODEC_OFF;
 }
 
@@ -278,6 +277,49 @@ static uint16_t steer_hash_of(const struct explain_request *e)
 	return steer_hash(words);
 }
 
+/* "link b0 > office > voice" */
+static void tell_path(const struct plan *plan, unsigned bridge, uint32_t id, char *path, size_t len)
+{
+	const struct shaper_class_config *classes = plan->shaper[bridge][WAY_UP]->classes;
+	uint32_t ids[SHAPER_DEPTH_MAX + 1], depth = 0;
+	size_t at;
+
+	for (; id != SHAPER_NO_PARENT && depth <= SHAPER_DEPTH_MAX; id = classes[id].parent)
+		ids[depth++] = id;
+	at = (size_t)snprintf(path, len, "link %s", plan->policy->bridges[bridge].name);
+	while (depth-- > 0 && at < len)
+		at += (size_t)snprintf(path + at, len - at, " > %s",
+			plan->policy->classes[plan->class_index_of[ids[depth]]].name);
+}
+
+/* "network 10.1.2.0/24 at the src end": who shares the rate of a flow. */
+static void tell_bucket(const struct shaper_class_config *class, const struct explain_request *e,
+	unsigned opened, char *text, size_t len)
+{
+	static const char *const ends[] = {"", "src", "dst", "lan", "wan"};
+	bool is_src = class->per == PER_SRC || class->per == (opened == WAY_UP ? PER_LAN : PER_WAN);
+	unsigned first = e->family == 4 ? 12 : 0;
+	unsigned bits = e->family == 4 ? class->per_bits4 : class->per_bits6;
+	uint8_t address[16];
+	char name[INET6_ADDRSTRLEN];
+
+	if (class->flow_rate_bps == 0)
+		return;
+	if (class->per == PER_FLOW) {
+		snprintf(text, len, "this flow by itself");
+		return;
+	}
+	memcpy(address, is_src ? e->src : e->dst, 16);
+	for (unsigned bit = bits; bits != 0 && first + bit / 8 < 16; bit++)
+		address[first + bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	inet_ntop(e->family == 4 ? AF_INET : AF_INET6, address + first, name, sizeof(name));
+	if (bits == 0)
+		snprintf(text, len, "all flows of host %s (per %s)", name, ends[class->per]);
+	else
+		snprintf(text, len, "all flows of network %s/%u (per %s)", name, bits,
+			ends[class->per]);
+}
+
 int show_explain(void *context, const struct explain_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
@@ -315,7 +357,9 @@ int show_explain(void *context, const struct explain_request *request, struct ch
 	int rule = classify_explain(plan->classifier, &key, 0,
 		opened == WAY_UP ? DIRECTION_UP : DIRECTION_DOWN, key.vlan & 0xfff, dscp);
 	uint32_t index = rule < 0 ? 0 : policy->rules[rule].class_index;
+	uint32_t id = plan->class_id_of[index];
 	const struct policy_class *class = &policy->classes[index];
+	const struct shaper_class_config *shaped = &plan->shaper[bridge][opened]->classes[id];
 	show_name(r.bridge, policy->bridges[bridge].name);
 	show_name(r.class_name, class->name);
 	r.opened_way = opened;
@@ -325,11 +369,13 @@ int show_explain(void *context, const struct explain_request *request, struct ch
 	} else {
 		snprintf(r.rule, sizeof(r.rule), "no rule matches: class default");
 	}
-	r.priority = class->priority;
-	r.weight = class->weight;
-	r.assured_bps = class->rate_bps;
-	r.ceil_bps = class->ceil_bps;
-	r.flow_rate_bps = class->flow_rate_bps;
+	tell_path(plan, bridge, id, r.path, sizeof(r.path));
+	tell_bucket(shaped, request, opened, r.bucket, sizeof(r.bucket));
+	r.priority = shaped->priority;
+	r.weight = shaped->weight;
+	r.assured_bps = shaped->rate_bps;
+	r.ceil_bps = shaped->ceil_bps;
+	r.flow_rate_bps = shaped->flow_rate_bps;
 
 	int peer = plan_find_peer(plan, bridge, opened == WAY_UP ? request->dst : request->src);
 	const char *words = "goes out plainly: no peer stands before that address";

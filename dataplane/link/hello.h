@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The hello: the one message of the control lane, as bytes and as a struct. session.c decides what
- * it says and what follows from it; this only writes, signs, verifies and reads it.
+ * The hello, as bytes and as a struct: the message of the control lane, beside the probe (probe.h)
+ * where a rate is tracked. session.c decides what it says and what follows from it; this only
+ * writes, signs, verifies and reads it.
  *
  * Behind the shim (codec CONTROL, check 0), network order:
  *

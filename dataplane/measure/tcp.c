@@ -570,8 +570,8 @@ void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from,
 	measure_one(f, p, from, now_ns >> TICK_SHIFT, c);
 }
 
-void measure_bulk(
-	struct rte_mbuf **pkts, unsigned n, uint64_t now_ns, struct measure_class *classes)
+void measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+	struct measure_class *classes, uint32_t count)
 {
 	uint64_t now = now_ns >> TICK_SHIFT;
 
@@ -586,7 +586,7 @@ void measure_bulk(
 		if (!(p->flags & PKT_TCP))
 			continue;
 		enum measure_from from = p->dir == flow->lan_dir ? FROM_LAN : FROM_WAN;
-		struct measure_class *c = &classes[flow->class_id];
+		struct measure_class *c = measure_class_of(classes, count, flow->class_id);
 		if (__builtin_expect(flow->flags & FLOW_OTHER, 0))
 			c->tcp_packets[from]++;
 		else

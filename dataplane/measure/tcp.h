@@ -66,11 +66,18 @@ void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from,
 
 /*
  * measure_tcp() for the TCP packets of a burst; other packets are passed over. Every pkt->flow is
- * set; `classes` is this worker's array, indexed by flow->class_id. Packets of the record that
- * stands for "no flow of its own" (FLOW_OTHER) are counted in tcp_packets only.
+ * set; `classes` is this worker's array of count + 1, indexed by flow->class_id: all classes from
+ * `count` on share the last one, which nobody shows (measure_class_of()). Packets of the record
+ * that stands for "no flow of its own" (FLOW_OTHER) are counted in tcp_packets only.
  */
-void measure_bulk(
-	struct rte_mbuf **pkts, unsigned n, uint64_t now_ns, struct measure_class *classes);
+void measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+	struct measure_class *classes, uint32_t count);
+
+static inline struct measure_class *measure_class_of(
+	struct measure_class *classes, uint32_t count, uint32_t class_id)
+{
+	return &classes[class_id < count ? class_id : count];
+}
 
 /* Read one flow's figures. Any thread, from a copy of the record (see flow.h). */
 void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *view);

@@ -18,6 +18,7 @@
 #include "dataplane/measure/tcp.h"
 
 #define BURST 32
+#define CLASSES 4
 #define SLOTS 64 /* bursts in memory at a time */
 #define ROUNDS 200
 #define WINDOW 40 /* packets under way */
@@ -37,7 +38,7 @@ static uint32_t burst_cycles[ROUNDS * SLOTS];
 static struct buffer *buffers;
 static struct flow *flows;
 static struct peer *peers;
-static struct measure_class *classes;
+static struct measure_class *classes; /* and one for the classes beyond them */
 static struct rte_mbuf *pkts[SLOTS][BURST];
 static uint64_t random_state = 88172645463325252u;
 static uint64_t now_ns = 1000000000;
@@ -92,18 +93,18 @@ static void start(uint32_t flow_count)
 {
 	memset(flows, 0, flow_count * sizeof(*flows));
 	memset(peers, 0, flow_count * sizeof(*peers));
-	memset(classes, 0, 4 * sizeof(*classes));
+	memset(classes, 0, CLASSES * sizeof(*classes));
 	for (uint32_t n = 0; n < flow_count; n++) {
 		struct pkt syn = {.flags = PKT_IP | PKT_TCP, .tcp_flags = TH_SYN, .tcp_window = 1};
 
 		flows[n].class_id = n & 3;
-		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns, &classes[n & 3]);
+		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns, &classes[n % CLASSES]);
 		syn.tcp_flags = TH_SYN | TH_ACK;
 		syn.tcp_ack = 1;
-		measure_tcp(&flows[n].measure, &syn, FROM_WAN, now_ns + 20000000, &classes[n & 3]);
+		measure_tcp(&flows[n].measure, &syn, FROM_WAN, now_ns + 20000000, &classes[n % CLASSES]);
 		syn.tcp_flags = TH_ACK;
 		syn.tcp_seq = 1;
-		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns + 21000000, &classes[n & 3]);
+		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns + 21000000, &classes[n % CLASSES]);
 		peers[n].next = peers[n].acked = 1;
 	}
 	now_ns += 30000000;
@@ -152,12 +153,12 @@ static double run(uint32_t flow_count)
 		for (unsigned s = 0; s < SLOTS; s++) {
 			touch(s);
 			uint64_t from = rte_rdtsc_precise();
-			measure_bulk(pkts[s], BURST, now_ns, classes);
+			measure_bulk(pkts[s], BURST, now_ns, classes, CLASSES);
 			burst_cycles[r * SLOTS + s] = (uint32_t)(rte_rdtsc_precise() - from);
 			now_ns += 3000;
 		}
 		uint64_t from = rte_rdtsc_precise();
-		measure_bulk(pkts[0], 0, now_ns, classes);
+		measure_bulk(pkts[0], 0, now_ns, classes, CLASSES);
 		idle[r] = (uint32_t)(rte_rdtsc_precise() - from);
 	}
 	return (median(burst_cycles, ROUNDS * SLOTS) - median(idle, ROUNDS)) / BURST;
@@ -187,7 +188,7 @@ int main(void)
 	/* The daemon's table lies in huge pages. */
 	madvise(flows, (size_t)1000000 * sizeof(*flows), MADV_HUGEPAGE);
 	peers = calloc(1000000, sizeof(*peers));
-	classes = calloc(4, sizeof(*classes));
+	classes = calloc(CLASSES + 1, sizeof(*classes));
 	if (buffers == NULL || flows == NULL || peers == NULL || classes == NULL) {
 		fprintf(stderr, "measure_bench: no memory, 400 MB are needed\n");
 		return 1;

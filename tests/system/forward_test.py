@@ -21,7 +21,7 @@ MTU = 9000
 # What is in the files comes as fast as it can be read: no more at once than the rings between two
 # workers hold if one of them is away.
 AT_ONCE = 1500
-UNLIMITED_QUEUE = 'aqm = false; queue_size = "16 MB";'
+UNLIMITED_QUEUE = 'aqm = "none"; queue_size = "16 MB";'
 
 
 # ---- what must stay in order ----

@@ -54,7 +54,7 @@ static int on_status(
 }
 
 static int on_classes(
-	void *context, const struct page_request *request, struct channel_reply *reply)
+	void *context, const struct classes_request *request, struct channel_reply *reply)
 {
 	uint64_t i = request->from;
 
@@ -100,6 +100,21 @@ static int on_set_bypass(
 	return 0;
 }
 
+/* Accepts a change whose strings all end within their fields. */
+static int on_set_class(
+	void *context, const struct set_class_request *request, struct channel_reply *reply)
+{
+	bool ends = strnlen(request->name, sizeof(request->name)) == sizeof(request->name) - 1;
+
+	for (int i = 0; i < SETTINGS_MAX; i++) {
+		const struct setting *s = &request->settings[i];
+
+		ends &= strnlen(s->option, sizeof(s->option)) == sizeof(s->option) - 1;
+		ends &= strnlen(s->value, sizeof(s->value)) == sizeof(s->value) - 1;
+	}
+	return ends ? 0 : -EINVAL;
+}
+
 /* Gives back the length of the text and its sum. */
 static int on_policy_apply(
 	void *context, const struct policy_apply_request *request, struct channel_reply *reply)
@@ -124,6 +139,7 @@ static const struct channel_handlers handlers = {
 	.status = on_status,
 	.classes = on_classes,
 	.flows = on_flows,
+	.set_class = on_set_class,
 	.set_bypass = on_set_bypass,
 	.policy_apply = on_policy_apply,
 	.closed = on_closed,
@@ -221,6 +237,7 @@ static void test_calls(void)
 	struct channel_nothing nothing = {0};
 	struct set_bypass_request bypass = {.on = 1};
 	struct flows_request flows = {.class_name = "vioce"};
+	struct set_class_request set;
 	struct channel_result result;
 	struct channel_client *client;
 
@@ -239,6 +256,8 @@ static void test_calls(void)
 		client_call_flows(client, &flows, NULL, NULL, TIMEOUT_MS, &result), -ENOENT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.text, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'"));
 	CU_ASSERT_PTR_NULL(strstr(result.text, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+	memset(&set, 'x', sizeof(set));
+	CU_ASSERT_EQUAL(client_call_set_class(client, &set, NULL, NULL, TIMEOUT_MS, &result), 0);
 	/* Not ready at once. */
 	CU_ASSERT_EQUAL(
 		client_call_set_bypass(client, &bypass, NULL, NULL, TIMEOUT_MS, &result), 0);
@@ -283,7 +302,7 @@ static void test_paging(void)
 	struct order classes = {
 		.offset = offsetof(struct class_record, sent_packets), .right = true};
 	struct order flows = {.offset = offsetof(struct flow_record, age_ns), .right = true};
-	struct page_request page = {0};
+	struct classes_request page = {0};
 	struct flows_request request = {0};
 	struct channel_result result;
 	struct channel_client *client;
@@ -519,7 +538,7 @@ static void test_scribbler_in_own_slot(void)
 {
 	struct channel_client *good;
 	struct channel_server_stats stats;
-	struct page_request page = {0};
+	struct classes_request page = {0};
 	struct channel_result result;
 	pid_t child;
 
@@ -689,7 +708,7 @@ static void test_abi(void)
 	counters = channel_server_counters(server);
 	counters->abi++;
 	CU_ASSERT_PTR_NULL(client_open(instance, 100, error, sizeof(error)));
-	CU_ASSERT_PTR_NOT_NULL(strstr(error, "ABI 2: install the same version"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "ABI 3: install the same version"));
 	counters->abi--;
 	counters->worker_bytes += 8;
 	CU_ASSERT_PTR_NULL(client_open(instance, 100, error, sizeof(error)));
@@ -703,8 +722,8 @@ static void test_abi(void)
 	commands = segment.base;
 	commands->abi++;
 	CU_ASSERT_PTR_NULL(client_open(instance, 100, error, sizeof(error)));
-	CU_ASSERT_PTR_NOT_NULL(strstr(error, "speaks ABI 1"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(error, "ABI 2: install the same version"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "speaks ABI 2"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(error, "ABI 3: install the same version"));
 	commands->abi--;
 	commands->slots = 1000000;
 	CU_ASSERT_PTR_NULL(client_open(instance, 100, error, sizeof(error)));

@@ -55,8 +55,8 @@ class Daemon:
 
 
 def test_json():
-    for subject in ("status links ports workers classes flows peers rtt loss compression drops "
-                    "policy").split():
+    for subject in ("status links ports workers classes shaper flows peers rtt loss compression "
+                    "drops policy").split():
         result = ctl("show", subject, json_mode=True)
         try:
             document = json.loads(result.stdout)
@@ -70,9 +70,33 @@ def test_json():
     check("numbers are plain", d["rate_up_bps"] == 12300000 and d["uptime_ns"] == 90061 * 10**9 and
           d["bypass"] is False and d["compression"] == "on", d)
     d = json.loads(ctl("show", "classes", json_mode=True).stdout)["classes"]
-    check("class fields", len(d) == 6 and d[2]["name"] == "voice" and d[2]["way"] == "up" and
+    check("class fields", len(d) == 8 and d[2]["name"] == "voice" and d[2]["way"] == "up" and
           d[2]["ceil_bps"] == 30000000 and d[2]["ratio"] is None and d[0]["ratio"] == 2.0 and
-          d[0]["queue_delay"]["p99_ns"] == 6000000, d)
+          d[0]["queue_delay"]["p99_ns"] == 6000000 and d[3]["rtt_wan"]["p50_ns"] == 41 * 10**6 and
+          d[3]["per"] == "src/24,/56" and d[3]["flow_burst_ns"] == 5 * 10**6, d)
+    check("classes are a tree", [(x["name"], x["parent"], x["depth"], x["kind"]) for x in d[:4]] ==
+          [("default", "", 0, "class"), ("office", "", 0, "group"), ("voice", "office", 1, "class"),
+           ("bulk", "office", 1, "class")] and
+          [x["way"] for x in d] == ["up"] * 4 + ["down"] * 4, d)
+    check("a group is the sum of its classes", all(d[1][x] == d[2][x] + d[3][x] for x in (
+        "rate_bps", "borrowed_bps", "sent_bytes", "wire_bytes", "charged_bytes", "backlog_bytes",
+        "backlog_packets", "backlog_flows", "dropped_tail", "dropped_time", "dropped_aqm",
+        "dropped_memory", "dropped_police", "marked", "remarked", "green", "yellow", "red")) and
+          d[1]["borrowed_share"] == 0.125 and d[3]["borrowed_share"] == 0.25 and
+          d[1]["backlog_age_ns"] == d[3]["backlog_age_ns"] == 3 * 10**6 and
+          d[1]["queue_delay"]["samples"] == 0, d[1])
+    for args, names in ((("--class", "office"), ["office", "voice", "bulk"]), (("bulk",), ["bulk"]),
+                        (("office",), ["office"]), (("--busy",), ["default", "voice", "bulk"])):
+        d = json.loads(ctl("show", "classes", *args, json_mode=True).stdout)["classes"]
+        check("show classes " + " ".join(args), [x["name"] for x in d] == names * 2, d)
+    d = json.loads(ctl("show", "shaper", json_mode=True).stdout)
+    check("shapers and their total", len(d["shaper"]) == 4 and
+          d["shaper"][3]["wheel_late_max_ns"] == 4000 == d["total"]["wheel_late_max_ns"] and
+          d["total"]["memory_bytes"] == 4 * 10**6 + 2 * 500000 and d["total"]["hosts"] == 14 and
+          d["total"]["classes"] == 4 and d["total"]["wheel_inserts"] == 4006, d["total"])
+    d = json.loads(ctl("show", "links", json_mode=True).stdout)["links"]
+    check("link fields", [x["overhead_bytes"] for x in d] == [-4, 24] and
+          [x["tracked_bps"] for x in d] == [87000000, 0], d)
     d = json.loads(ctl("show", "peers", json_mode=True).stdout)["peers"][0]
     check("peer fields", d["state"] == "up" and d["rx_lost"] == 10 and d["rx_loss"] == 0.01 and
           d["error"].startswith("peer fell silent ?"), d)
@@ -91,18 +115,84 @@ def test_json():
           all(d[i]["rate_down_bps"] == 2000000 - i for i in range(5000)), len(d))
     d = json.loads(ctl("explain", "flow", "192.0.2.10", "40000", "192.0.2.20", "443", "tcp",
                        json_mode=True).stdout)
-    check("explain flow", d["explain"]["class"] == "bulk" and d["flows"][0]["src"] == "192.0.2.10",
-          d)
+    check("explain flow", d["explain"]["class"] == "bulk" and d["flows"][0]["src"] == "192.0.2.10"
+          and d["explain"]["path"] == "link b0 > office > bulk" and
+          d["explain"]["bucket"] == "network 192.0.2.0/24" and
+          d["explain"]["police"].startswith("RFC 2698: CIR 5.00 Mbit/s, CBS 20.0 kB, PIR "), d)
     result = ctl("set", "class", "vioce", "rate", "20mbit", json_mode=True)
     check("errors in JSON", result.returncode == 1 and
           json.loads(result.stdout)["error"]["errno"] == 2, result)
 
 
 GOLDEN_LINKS = """\
-BRIDGE  WAY   PORT  LINK      SHAPED         RATE    PACKETS    BYTES  WAITING  WAITING BYTES  OVERHEAD
-b0      up    eth2  yes   100 Mbit/s  12.3 Mbit/s  1,000,000  1.21 GB        0            0 B        24
-b0      down  eth2  yes            -  12.3 Mbit/s  1,000,000  1.21 GB        0            0 B        24
+BRIDGE  WAY   PORT  LINK      SHAPED      TRACKED         RATE    PACKETS    BYTES  WAITING  WAITING BYTES  OVERHEAD
+b0      up    eth2  yes   100 Mbit/s  87.0 Mbit/s  12.3 Mbit/s  1,000,000  1.21 GB        0            0 B        -4
+b0      down  eth2  yes            -            -  12.3 Mbit/s  1,000,000  1.21 GB        0            0 B        24
 """
+GOLDEN_CLASSES = """\
+b0 up: 12.3 Mbit/s of 87.0 Mbit/s, as tracked
+CLASS    ASSURED   CEIL   RATE  BORROWS  BACKLOG  PKTS      AGE  WAIT p50      p99  DROPS  MARKS  RTT LAN      WAN
+default    10.0M      -  8.00M    0.0 %  15.0 kB    10        -   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
+office     10.0M      -  16.0M   12.5 %  30.0 kB    20  3.00 ms         -        -     25     24        -        -
+  voice    10.0M  30.0M  8.00M    0.0 %  15.0 kB    10  2.00 ms   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
+  bulk     10.0M      -  8.00M   25.0 %  15.0 kB    10  3.00 ms   2.00 ms  6.00 ms     15     12   250 us  41.0 ms
+
+b0 down: 12.3 Mbit/s of what the port gives
+CLASS    ASSURED   CEIL   RATE  BORROWS  BACKLOG  PKTS      AGE  WAIT p50      p99  DROPS  MARKS  RTT LAN      WAN
+default    10.0M      -  8.00M    0.0 %  15.0 kB    10        -   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
+office     10.0M      -  16.0M   12.5 %  30.0 kB    20  3.00 ms         -        -     25     24        -        -
+  voice    10.0M  30.0M  8.00M    0.0 %  15.0 kB    10  2.00 ms   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
+  bulk     10.0M      -  8.00M   25.0 %  15.0 kB    10  3.00 ms   2.00 ms  6.00 ms     15     12   250 us  41.0 ms
+"""
+GOLDEN_BULK_UP = """\
+class             bulk
+kind              class
+in group          office
+bridge            b0
+way               up
+priority          4
+weight            10
+assured           10.0 Mbit/s
+ceiling           -
+  burst of both   30.0 kB
+flow rate         2.00 Mbit/s
+  per             src/24,/56
+  burst           5.00 ms
+rate now          8.00 Mbit/s
+  borrowed        25.0 %
+sent packets      1,234,567
+sent              2.00 MB
+  on the wire     1.00 MB
+  ratio           2.00
+  charged         1.10 MB
+  borrowed        550 kB
+compression       no
+backlog           15.0 kB
+  packets         10
+  flows           2
+  age             3.00 ms
+  a flow's limit  512 kB
+  limit in time   -
+AQM               codel
+  target          -
+  ECN             yes
+dropped: tail     1
+  too old         2
+  AQM             3
+  no memory       4
+  policed         5
+marked (ECN)      12
+policer           RFC 2698: CIR 5.00 Mbit/s, CBS 20.0 kB, PIR 10.0 Mbit/s, PBS 40.0 kB; green pass, yellow DSCP 10, red drop
+  green           100
+  yellow          20
+  red             5
+  DSCP changed    20
+waiting           p50 2.00 ms, p90 4.00 ms, p99 6.00 ms, p99.9 8.00 ms, max 10.0 ms of 1,000
+in the box        p50 20.0 us, p90 40.0 us, p99 60.0 us, p99.9 80.0 us, max 100 us of 1,000
+RTT, LAN half     p50 250 us, p90 500 us, p99 750 us, p99.9 1.00 ms, max 1.25 ms of 1,000
+RTT, WAN half     p50 41.0 ms, p90 82.0 ms, p99 123 ms, p99.9 164 ms, max 205 ms of 1,000
+"""
+GOLDEN_BULK = GOLDEN_BULK_UP + "\n" + GOLDEN_BULK_UP.replace("  up\n", "  down\n")
 GOLDEN_RTT = """\
 CLASS  HALF     SAMPLES      MIN      p50      p90     p99   p99.9      MAX
 voice  lan        1,000   100 us   200 us   400 us  600 us  800 us  1.00 ms
@@ -119,7 +209,7 @@ dc    down   1,000    10  1.0 %          0          0
 GOLDEN_DROPS = """\
 REASON  KIND     PACKETS  MEANING
 not-ip  passed        10  no IP header: ARP, LLDP, STP or an ethertype that Sluice does not walk
-aqm     dropped       24  dropped by CoDel: the queue delay stayed above its target
+aqm     dropped       24  dropped by AQM: the queue delay stayed above its target
 """
 GOLDEN_FLOWS = """\
 FROM                 TO                 PROTO  CLASS  PEER      RATE UP         DOWN  BYTES UP    DOWN   SAVED  RTT LAN      WAN  RETR UP  DOWN     AGE
@@ -130,17 +220,25 @@ FROM                 TO                 PROTO  CLASS  PEER      RATE UP         
 
 def test_text():
     for args, golden in ((("show", "links"), GOLDEN_LINKS),
+                         (("show", "classes"), GOLDEN_CLASSES),
+                         (("show", "classes", "bulk"), GOLDEN_BULK),
                          (("show", "rtt", "--class", "voice"), GOLDEN_RTT),
                          (("show", "loss"), GOLDEN_LOSS), (("show", "drops"), GOLDEN_DROPS),
                          (("show", "flows", "--top", "2", "--by", "rtt"), GOLDEN_FLOWS)):
         result = ctl(*args)
         check("text of " + " ".join(args), result.stdout == golden and result.returncode == 0 and
               result.stderr == "", result)
-    for subject in "status ports workers classes peers compression policy".split():
+    for subject in "status ports workers shaper peers compression policy".split():
         result = ctl("show", subject)
         lines = result.stdout.splitlines()
         check("text of show " + subject, result.returncode == 0 and len(lines) > 1 and
               "\x1b" not in result.stdout and "nan" not in result.stdout, result)
+    result = ctl("show", "classes")
+    check("show classes fits 120 columns", max(map(len, result.stdout.splitlines())) <= 120,
+          max(map(len, result.stdout.splitlines())))
+    result = ctl("show", "classes", "office")
+    check("a group in full", result.returncode == 0 and "kind              group" in result.stdout
+          and "rate now          16.0 Mbit/s" in result.stdout, result)
     result = ctl("top")
     check("top into a pipe prints once", result.returncode == 0 and "voice" in result.stdout and
           "\x1b" not in result.stdout, result)
@@ -165,16 +263,19 @@ def test_errors():
         (("show", "flows", "--top"), "--top needs a value"),
         (("show", "flows", "--by", "size"), "take one of rate, rtt, loss, saved, bytes"),
         (("show", "flows", "--class", "vioce"), "unknown class 'vioce': classes are default"),
-        (("show", "classes", "--class", "vioce"), "unknown class 'vioce': there are default, voice"),
+        (("show", "classes", "--class", "vioce"), "unknown class 'vioce': classes are default"),
+        (("show", "classes", "vioce"), "unknown class 'vioce': classes are default"),
+        (("show", "classes", "x" * 32), "at most 31 characters"),
+        (("show", "classes", "voice", "--busy"), "no options go with a name"),
         (("set", "class", "vioce", "rate", "20mbit"), "unknown class 'vioce': classes are"),
         (("set", "class", "voice"), "nothing to set: there are rate, ceil"),
         (("set", "class", "voice", "rate"), "rate needs a value"),
-        (("set", "class", "voice", "rate", "20"), "rate 20: the unit is missing"),
-        (("set", "class", "voice", "rate", "20Mbps"), "not a rate: take one like"),
-        (("set", "class", "voice", "rate", "1bit"), "out of range"),
         (("set", "class", "voice", "rate", "1mbit", "rate", "2mbit"), "rate is given twice"),
         (("set", "class", "voice", "wieght", "2"), 'unknown word "wieght": there are rate'),
-        (("set", "class", "voice", "priority", "9"), "whole number from 0 to 7"),
+        (("set", "class", "voice", "rate", "1" * 96), "at most 95 characters"),
+        (("set", "class", "v" * 32, "rate", "1mbit"), "at most 31 characters"),
+        (("set", "flow-rate", "voice"), "takes CLASS and a rate"),
+        (("set", "flow-rate", "vioce", "1mbit"), "unknown class 'vioce': classes are"),
         (("set", "class"), "which class?"),
         (("set", "compression", "maybe"), "take one of off, on, dry-run"),
         (("set", "bypass", "on"), 'the daemon does not support "set_bypass"'),
@@ -193,11 +294,21 @@ def test_errors():
 def test_changes():
     cases = (
         (("set", "class", "voice", "rate", "20mbit", "ceil", "50", "Mbit/s"),
-         "fields 3 rate 20000000 ceil 50000000"),
+         "\nrate=20mbit ceil=50 Mbit/s\n"),
         (("set", "class", "voice", "flow-rate", "1.5gbit", "weight", "3"),
-         "fields c rate 0 ceil 0 flow-rate 1500000000 weight 3"),
-        (("set", "class", "voice", "rate", "none"), "fields 1 rate 0"),
-        (("set", "link", "b0", "up", "500kbit", "down", "none"), ""),
+         "\nflow_rate=1.5gbit weight=3\n"),
+        (("set", "class", "voice", "rate", "30", "%", "ceil", "50%", "parent", "office"),
+         "\nrate=30 % ceil=50% parent=office\n"),
+        (("set", "class", "voice", "rate", "none"), "\nrate=none\n"),
+        (("set", "class", "voice", "burst", "5", "ms", "queue-time", "20ms", "queue-size", "1 MB",
+          "aqm", "pie", "ecn", "false"),
+         "\nburst=5 ms queue_time=20ms queue_size=1 MB aqm=pie ecn=false\n"),
+        (("set", "class", "voice", "parent", "none", "ceil", "none", "cbs", "auto", "per",
+          "src/24"), "\nparent= ceil=unlimited cbs=auto per=src/24\n"),
+        (("set", "flow-rate", "voice", "2", "Mbit/s"), "\nflow_rate=2 Mbit/s\n"),
+        (("set", "flow-rate", "voice", "unlimited"), "\nflow_rate=unlimited\n"),
+        (("set", "link", "b0", "up", "500kbit", "down", "none", "overhead", "-4"),
+         "\nup=500kbit down=unlimited overhead=-4\n"),
         (("set", "compression", "dry-run"), ""),
         (("policy", "confirm"), ""),
         (("policy", "rollback"), ""),
@@ -236,17 +347,17 @@ def test_policy():
         result = ctl("policy", "apply", file.name)
         check("policy apply of a bad file", result.returncode == 1 and
               "stays in force" in result.stderr, result.stderr[-300:])
-        file.write("x" * (1 << 20))
+        file.write("x" * (16 << 20))
         file.flush()
         result = ctl("policy", "apply", file.name)
         check("policy apply of too long a file", result.returncode == 1 and
-              "longer than the 1 MiB" in result.stderr, result)
+              "longer than the 16 MiB" in result.stderr, result)
 
 
 def test_shell():
     result = ctl("shell", text="show links\n# a comment\n\nset class voice rate '20 Mbit/s'\nquit\nfoo\n")
     check("shell from a pipe", result.returncode == 0 and GOLDEN_LINKS in result.stdout and
-          "rate 20000000" in result.stdout and "foo" not in result.stderr, result)
+          "rate=20 Mbit/s" in result.stdout and "foo" not in result.stderr, result)
     result = ctl("shell", text="foo\nshow links\n")
     check("shell remembers a failure", result.returncode == 1 and GOLDEN_LINKS in result.stdout,
           result)
@@ -281,6 +392,18 @@ def test_shell():
         check("completes a setting", until(b"rate "))
         os.write(fd, b"20mbit\n")
         check("and runs it", until(b"on 2/2 workers"))
+        os.write(fd, b"set class bu\t")
+        check("completes another class's name", until(b"set class bulk "))
+        os.write(fd, b"aqm dual\t")
+        check("completes a value", until(b"dualpi2 "))
+        os.write(fd, b"parent off\t")
+        check("completes a group's name", until(b"office "))
+        os.write(fd, b"\n")
+        check("and sets both", until(b"aqm=dualpi2 parent=office"))
+        os.write(fd, b"set flow-rate vo\t")
+        check("completes behind set flow-rate", until(b"set flow-rate voice "))
+        os.write(fd, b"unl\t\n")
+        check("and its value", until(b"flow_rate=unlimited"))
         os.write(fd, b"exit\n")
         end = time.monotonic() + 10
         done = (0, 0)
@@ -363,7 +486,7 @@ def main():
               "another daemon runs" in second.stderr, second)
     with Daemon("1000"):
         d = json.loads(ctl("show", "classes", json_mode=True).stdout)["classes"]
-        check("1,000 classes", len(d) == 2000 and d[-1]["name"] == "class999", len(d))
+        check("1,000 classes", len(d) == 2002 and d[-1]["name"] == "class999", len(d))
     left = [x for x in os.listdir("/dev/shm") if x.startswith("sluice-" + INSTANCE)]
     check("nothing left in /dev/shm", left == [], left)
     print("%d failed" % failed)

@@ -29,19 +29,22 @@ static void on_signal(int number)
 	stop = 1;
 }
 
+/* The classes as a tree: default, office (a group) with voice and bulk in it, class3, class4... */
+#define OFFICE 1u
+
 static void class_name(char *name, uint32_t i)
 {
-	static const char *const first[] = {"default", "voice", "bulk"};
+	static const char *const first[] = {"default", "office", "voice", "bulk"};
 
-	if (i < 3)
+	if (i < 4)
 		strcpy(name, first[i]);
 	else
-		snprintf(name, CHANNEL_NAME_MAX, "class%u", i);
+		snprintf(name, CHANNEL_NAME_MAX, "class%u", i - 1);
 }
 
 static bool has_class(const char *name)
 {
-	for (uint32_t i = 0; i < classes; i++) {
+	for (uint32_t i = 0; i <= classes; i++) {
 		char known[CHANNEL_NAME_MAX];
 
 		class_name(known, i);
@@ -53,7 +56,8 @@ static bool has_class(const char *name)
 
 static int unknown_class(struct channel_reply *reply, const char *name)
 {
-	channel_reply_error(reply, "unknown class '%s': classes are default, voice, bulk", name);
+	channel_reply_error(
+		reply, "unknown class '%s': classes are default, office, voice, bulk", name);
 	return -ENOENT;
 }
 
@@ -87,6 +91,7 @@ static int on_status(
 		.flows_max = 2000000,
 		.bridges = 1,
 		.classes = classes,
+		.classes_max = 1024,
 		.rules = 7,
 		.peers = 1,
 		.peers_up = 1,
@@ -104,7 +109,8 @@ static int on_links(void *context, const struct page_request *request, struct ch
 			.way = way,
 			.up = 1,
 			.shaped_bps = way == CHANNEL_UP ? 100000000 : 0,
-			.overhead_bytes = 24,
+			.tracked_bps = way == CHANNEL_UP ? 87000000 : 0,
+			.overhead_bytes = way == CHANNEL_UP ? -4 : 24,
 			.sent_packets = 1000000,
 			.sent_bytes = 1210000000,
 			.rate_bps = 12300000};
@@ -114,31 +120,128 @@ static int on_links(void *context, const struct page_request *request, struct ch
 	return 0;
 }
 
-static int on_classes(
-	void *context, const struct page_request *request, struct channel_reply *reply)
+static struct class_record a_class(uint32_t i, uint64_t way)
 {
-	uint64_t i = request->from;
+	bool in_office = i == 2 || i == 3;
+	struct class_record record = {.bridge = "b0",
+		.way = way,
+		.is_group = i == OFFICE,
+		.depth = in_office,
+		.priority = i == 2 ? 0 : 4,
+		.weight = 10,
+		.assured_bps = 10000000,
+		.ceil_bps = i == 2 ? 30000000 : 0,
+		.flow_rate_bps = i == 3 ? 2000000 : 0,
+		.queue_limit_bytes = 512000,
+		.aqm = CHANNEL_AQM_CODEL,
+		.ecn = 1};
 
-	for (; i < classes * 2ull && channel_reply_room(reply) > 0; i++) {
-		struct class_record record = {.bridge = "b0",
-			.way = i % 2,
-			.priority = i / 2 == 1 ? 0 : 4,
-			.weight = 1,
-			.assured_bps = 10000000,
-			.ceil_bps = i / 2 == 1 ? 30000000 : 0,
-			.flow_rate_bps = i / 2 == 2 ? 2000000 : 0,
-			.sent_packets = 1234567,
-			.sent_bytes = 987654321,
-			.rate_bps = 9990000,
-			.original_bytes = 2000000,
-			.wire_bytes = i / 2 == 1 ? 0 : 1000000,
-			.queue_delay = dist(2 * MS),
-			.box_time = dist(20000)};
-
-		class_name(record.name, (uint32_t)(i / 2));
-		channel_send_classes(reply, &record);
+	class_name(record.name, i);
+	if (in_office)
+		class_name(record.parent, OFFICE);
+	if (i == OFFICE)
+		return record;
+	record.sent_packets = 1234567;
+	record.sent_bytes = 2000000;
+	record.wire_bytes = i == 2 ? 0 : 1000000;
+	record.charged_bytes = 1100000;
+	record.borrowed_bytes = 550000;
+	record.rate_bps = 8000000;
+	record.borrowed_bps = i == 3 ? 2000000 : 0;
+	record.backlog_packets = 10;
+	record.backlog_bytes = 15000;
+	record.backlog_flows = 2;
+	record.backlog_age_ns = i * MS;
+	record.dropped_tail = 1;
+	record.dropped_time = 2;
+	record.dropped_aqm = 3;
+	record.dropped_memory = 4;
+	record.marked = 12;
+	if (i < 10) {
+		record.measured = 1;
+		record.queue_delay = dist(2 * MS);
+		record.box_time = dist(20000);
+		record.rtt_lan = dist(250000);
+		record.rtt_wan = dist(41 * MS);
 	}
-	channel_reply_next(reply, i < classes * 2ull ? i : 0, classes * 2ull);
+	if (i == 3) {
+		record.per = CHANNEL_PER_SRC;
+		record.per_bits4 = 24;
+		record.per_bits6 = 56;
+		record.flow_burst_ns = 5 * MS;
+		record.burst_bytes = 30000;
+		record.police = CHANNEL_POLICE_TRTCM;
+		record.police_cir_bps = 5000000;
+		record.police_cbs_bytes = 20000;
+		record.police_eir_bps = 10000000;
+		record.police_ebs_bytes = 40000;
+		record.police_action[0] = CHANNEL_POLICE_PASS;
+		record.police_action[1] = 10;
+		record.police_action[2] = CHANNEL_POLICE_DROP;
+		record.dropped_police = 5;
+		record.colour[0] = 100;
+		record.colour[1] = 20;
+		record.colour[2] = 5;
+		record.remarked = 20;
+	}
+	return record;
+}
+
+static bool is_selected(const struct classes_request *request, const struct class_record *record)
+{
+	switch (request->select) {
+	case CLASSES_NAMES:
+		return record->way == CHANNEL_UP &&
+		       strncmp(record->name, request->name, strlen(request->name)) == 0;
+	case CLASSES_BUSY:
+		return record->rate_bps > 0;
+	default:
+		return request->name[0] == '\0' || strcmp(request->name, record->name) == 0 ||
+		       strcmp(request->name, record->parent) == 0;
+	}
+}
+
+static int on_classes(
+	void *context, const struct classes_request *request, struct channel_reply *reply)
+{
+	uint64_t i = request->from, each = classes + 1, total = 2 * each;
+
+	if (request->select == CLASSES_ALL && request->name[0] != '\0' && !has_class(request->name))
+		return unknown_class(reply, request->name);
+	for (; i < total && channel_reply_room(reply) > 0; i++) {
+		struct class_record record = a_class((uint32_t)(i % each), i / each);
+
+		if (is_selected(request, &record))
+			channel_send_classes(reply, &record);
+	}
+	channel_reply_next(reply, i < total ? i : 0, total);
+	return 0;
+}
+
+static int on_shaper(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	for (uint64_t i = 0; i < CHANNEL_WAYS * WORKERS; i++) {
+		struct shaper_record record = {.bridge = "b0",
+			.way = i / WORKERS,
+			.worker = i % WORKERS,
+			.link_bps = 100000000,
+			.link_quantum_bytes = 3100,
+			.memory_bytes = 1000000,
+			.shared_memory_bytes = 500000,
+			.classes = classes + 1,
+			.classes_max = 1024,
+			.groups = 1,
+			.queues = 3,
+			.queues_max = 4096,
+			.hosts = 7,
+			.hosts_max = 65536,
+			.wheel_entries = 2,
+			.wheel_inserts = 1000 + i,
+			.wheel_late_max_ns = 1000 * (i + 1),
+			.link_leases = 50};
+
+		channel_send_shaper(reply, &record);
+	}
 	return 0;
 }
 
@@ -226,7 +329,7 @@ static int on_rtt(void *context, const struct page_request *request, struct chan
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
 		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS)};
 
-		class_name(record.class_name, i);
+		class_name(record.class_name, i < OFFICE ? i : i + 1);
 		channel_send_rtt(reply, &record);
 	}
 	return 0;
@@ -343,22 +446,30 @@ static int on_nothing(
 	return changed(reply);
 }
 
+/* "rate=20mbit ceil=50 Mbit/s" */
+static int echo(struct channel_reply *reply, const struct setting *settings, uint64_t count)
+{
+	char text[CHANNEL_ERROR_MAX] = "";
+
+	for (uint64_t i = 0; i < count && i < SETTINGS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s=%s",
+			i == 0 ? "" : " ", settings[i].option, settings[i].value);
+	channel_reply_error(reply, "%s", text);
+	return changed(reply);
+}
+
 static int on_set_class(
 	void *context, const struct set_class_request *request, struct channel_reply *reply)
 {
 	if (!has_class(request->name))
 		return unknown_class(reply, request->name);
-	channel_reply_error(reply, "fields %llx rate %llu ceil %llu flow-rate %llu weight %llu",
-		(unsigned long long)request->fields, (unsigned long long)request->rate_bps,
-		(unsigned long long)request->ceil_bps, (unsigned long long)request->flow_rate_bps,
-		(unsigned long long)request->weight);
-	return changed(reply);
+	return echo(reply, request->settings, request->count);
 }
 
 static int on_set_link(
 	void *context, const struct set_link_request *request, struct channel_reply *reply)
 {
-	return changed(reply);
+	return echo(reply, request->settings, request->count);
 }
 
 /* Takes a few polls, as a change that waits for workers does. */
@@ -377,6 +488,8 @@ static int on_explain(
 {
 	const struct explain_record record = {.bridge = "b0",
 		.class_name = "bulk",
+		.path = "link b0 > office > bulk",
+		.bucket = "network 192.0.2.0/24",
 		.rule_line = 12,
 		.rule = "proto tcp, dport 443",
 		.worker = 1,
@@ -394,6 +507,7 @@ static const struct channel_handlers handlers = {
 	.status = on_status,
 	.links = on_links,
 	.classes = on_classes,
+	.shaper = on_shaper,
 	.flows = on_flows,
 	.peers = on_peers,
 	.rtt = on_rtt,

@@ -341,5 +341,45 @@ static void test_no_rules(void)
 	classifier_destroy(classifier);
 }
 
+/* The same rules for the same class ids need no other classifier. */
+static void test_sharing(void)
+{
+	struct policy_rule rules[2], other[2];
+	struct policy policy = {.rules = rules, .rule_count = 2};
+	struct policy next = {.rules = other, .rule_count = 2};
+	uint32_t ids[3] = {0, 7, 8}, moved[3] = {0, 8, 7};
+	struct classifier *classifier;
+	struct flow_key key = {.proto = 6};
+
+	start();
+	memset(rules, 0, sizeof(rules));
+	rules[0].match = rules[1].match = any();
+	rules[0].match.proto_min = 17;
+	rules[0].class_index = 1;
+	rules[1].class_index = 2;
+	memcpy(other, rules, sizeof(rules));
+	other[0].line = 99;
+	CU_ASSERT_TRUE(classifier_is_same(&policy, ids, &next, ids));
+	CU_ASSERT_FALSE(classifier_is_same(&policy, ids, &next, moved));
+	/* Classes in another order, which keep their ids. */
+	other[0].class_index = 2;
+	other[1].class_index = 1;
+	CU_ASSERT_FALSE(classifier_is_same(&policy, ids, &next, ids));
+	CU_ASSERT_TRUE(classifier_is_same(&policy, ids, &next, moved));
+	memcpy(other, rules, sizeof(rules));
+	other[1].match.dport_min = 1;
+	CU_ASSERT_FALSE(classifier_is_same(&policy, ids, &next, ids));
+	memcpy(other, rules, sizeof(rules));
+	next.rule_count = 1;
+	CU_ASSERT_FALSE(classifier_is_same(&policy, ids, &next, ids));
+
+	classifier = classifier_create(&policy, ids, SOCKET_ID_ANY);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(classifier);
+	CU_ASSERT_PTR_EQUAL(classifier_share(classifier), classifier);
+	classifier_destroy(classifier);
+	CU_ASSERT_EQUAL(classify_explain(classifier, &key, 0, DIRECTION_UP, 0, 0), 1);
+	classifier_destroy(classifier);
+}
+
 UNIT_TESTS("classify", {"random rules against a reference", test_random}, {"bursts", test_bulk},
-	{"VLAN", test_vlan}, {"no rules", test_no_rules})
+	{"VLAN", test_vlan}, {"no rules", test_no_rules}, {"sharing", test_sharing})

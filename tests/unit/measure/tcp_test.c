@@ -622,9 +622,10 @@ static void bursts_go_to_their_classes(void)
 	memset(buffers, 0, N * sizeof(*buffers));
 	memset(flows, 0, 4 * sizeof(*flows));
 	for (unsigned i = 0; i < 4; i++) {
-		flows[i].class_id = i / 2;
+		flows[i].class_id = i / 2 * 8; /* from 1 on they share classes[1] */
 		flows[i].lan_dir = (uint8_t)(i & 1);
 	}
+	flows[3].class_id = 1;
 	flows[3].flags = FLOW_OTHER;
 	for (unsigned i = 0; i < N; i++) {
 		struct pkt *p = &buffers[i].p;
@@ -636,7 +637,7 @@ static void bursts_go_to_their_classes(void)
 		p->tcp_flags = TH_ACK;
 		p->tcp_window = 1;
 	}
-	measure_bulk(pkts, N, 1000 * MS, classes);
+	measure_bulk(pkts, N, 1000 * MS, classes, 1);
 	/* 32 TCP packets, 8 a flow, of which 3 in direction 1. */
 	CU_ASSERT_EQUAL(classes[0].tcp_packets[L], 5 + 3);
 	CU_ASSERT_EQUAL(classes[0].tcp_packets[W], 3 + 5);
