@@ -9,6 +9,8 @@
 
 #include "controlplane/channel/counters.h"
 
+#define SPARSE_WALK 8u
+
 static inline bool is_host(const struct queue *q)
 {
 	return q->flow == NULL;
@@ -26,13 +28,40 @@ static inline struct queue_list *list_of(struct queue_lists *lists, const struct
 	return q->state == QUEUE_NEW ? &lists->kind[q->kind].fresh : &lists->kind[q->kind].old;
 }
 
+static inline bool is_sparse(const struct queue *q)
+{
+	return q->packets > 0 && q->deficit - (int32_t)q->bytes > SHAPE_FLOW_QUANTUM / 2;
+}
+
+/*
+ * Into its list. Flows of TCP at their fair share run empty now and then, and come back as new
+ * ones with full-size frames. A flow with so little that half a quantum is left goes before them,
+ * behind its like (a few of them: the walk is bounded), or calls would wait for a frame of each.
+ */
+static void queue_place(struct shaper *s, struct queue_list *list, uint32_t index)
+{
+	struct queue *queues = s->pool.queues, *q = &queues[index];
+	uint32_t at = list->head;
+
+	if (q->state != QUEUE_NEW || !is_sparse(q)) {
+		queue_list_append(&s->pool, list, index);
+		return;
+	}
+	for (unsigned n = 0; n < SPARSE_WALK && at != 0 && is_sparse(&queues[at]); n++)
+		at = queues[at].next;
+	if (at == 0)
+		queue_list_append(&s->pool, list, index);
+	else
+		queue_list_insert(&s->pool, list, index, at);
+}
+
 void queue_list_in(struct shaper *s, uint32_t index, enum queue_state state)
 {
 	struct queue *q = &s->pool.queues[index];
 	struct queue_lists *owner = owner_of(s, q);
 
 	q->state = (uint8_t)state;
-	queue_list_append(&s->pool, list_of(owner, q), index);
+	queue_place(s, list_of(owner, q), index);
 	owner->listed++;
 	if (q->host == 0)
 		class_activate(s, &s->classes[q->class_id]);
@@ -63,7 +92,7 @@ static void queue_relist(struct shaper *s, uint32_t index, enum queue_state stat
 
 	queue_list_remove(&s->pool, list_of(owner, q), index);
 	q->state = (uint8_t)state;
-	queue_list_append(&s->pool, list_of(owner, q), index);
+	queue_place(s, list_of(owner, q), index);
 }
 
 /*

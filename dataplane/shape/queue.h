@@ -123,6 +123,21 @@ static inline void queue_list_append(struct queue_pool *pool, struct queue_list 
 	list->tail = i;
 }
 
+/* Put queue i before queue `at`, which is in the list. */
+static inline void queue_list_insert(
+	struct queue_pool *pool, struct queue_list *list, uint32_t i, uint32_t at)
+{
+	struct queue *q = &pool->queues[i], *next = &pool->queues[at];
+
+	q->next = at;
+	q->prev = next->prev;
+	next->prev = i;
+	if (q->prev != 0)
+		pool->queues[q->prev].next = i;
+	else
+		list->head = i;
+}
+
 static inline void queue_list_remove(struct queue_pool *pool, struct queue_list *list, uint32_t i)
 {
 	struct queue *q = &pool->queues[i];

@@ -25,7 +25,7 @@ MTU = 9000
 ETH_P_ALL = 3
 
 CLASSES = """classes = (
-  { name = "default"; compress = true; aqm = false; queue_size = "8 MB"; }
+  { name = "default"; compress = true; aqm = "none"; queue_size = "8 MB"; }
 );
 rules = ();
 """
