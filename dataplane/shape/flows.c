@@ -43,7 +43,8 @@ static void queue_place(struct shaper *s, struct queue_list *list, uint32_t inde
 	struct queue *queues = s->pool.queues, *q = &queues[index];
 	uint32_t at = list->head;
 
-	if (q->state != QUEUE_NEW || !is_sparse(q)) {
+	/* Where the last one is sparse all are. */
+	if (q->state != QUEUE_NEW || !is_sparse(q) || is_sparse(&queues[list->tail])) {
 		queue_list_append(&s->pool, list, index);
 		return;
 	}

@@ -39,10 +39,11 @@ static inline void note_held(struct shaper *s, struct shape_class *c)
 }
 
 /* The class and all groups above it, from where on they lend. */
-static void charge_tree(struct shaper *s, struct shape_class *c, uint32_t bytes, uint32_t lender)
+static void charge_tree(
+	struct shaper *s, struct shape_class *c, uint32_t bytes, uint32_t want, uint32_t lender)
 {
 	for (uint32_t level = 0; c != link_of(s); c = parent_of(s, c), level++) {
-		c->want = bytes;
+		c->want = want;
 		note_held(s, c);
 		if (c->limits & LIMIT_CEIL)
 			lease_spend(&c->ceil, bytes);
@@ -51,28 +52,34 @@ static void charge_tree(struct shaper *s, struct shape_class *c, uint32_t bytes,
 	}
 }
 
-/* The packet leaves now. */
-static inline void charge(
+/* The packet leaves now: what is its own or its flow's. charge_turn() is the rest. */
+static inline void charge_packet(
 	struct shaper *s, struct shape_class *c, struct pkt *p, uint32_t lender, uint64_t now_ns)
 {
 	uint32_t bytes = p->charged_bytes;
 
 	p->class_id = class_id_of(s, c);
 	p->lender = lender;
-	c->stats->packets++;
+	if (!(c->limits & LIMIT_FLOW))
+		return;
+	struct flow_shape *fs = &p->flow->shape[s->way];
+	if (c->per == PER_FLOW) {
+		fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
+		fs->stamp = (uint32_t)(now_ns >> 32);
+	} else {
+		flow_host_charge(s, c, p->flow, bytes, now_ns);
+	}
+}
+
+/* What packets of the class took together, the last one `want`. */
+static inline void charge_turn(struct shaper *s, struct shape_class *c, uint32_t packets,
+	uint32_t bytes, uint32_t want, uint32_t lender)
+{
+	c->stats->packets += packets;
 	c->stats->bytes += bytes;
 	if (c->limits == 0)
 		return;
-	c->want = bytes;
-	if (c->limits & LIMIT_FLOW) {
-		struct flow_shape *fs = &p->flow->shape[s->way];
-		if (c->per == PER_FLOW) {
-			fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
-			fs->stamp = (uint32_t)(now_ns >> 32);
-		} else {
-			flow_host_charge(s, c, p->flow, bytes, now_ns);
-		}
-	}
+	c->want = want;
 	if (c->limits & LIMIT_LINK) {
 		lease_spend(&s->link, bytes);
 		if (lender == PKT_LENDER_LINK && s->workers > 1)
@@ -81,7 +88,7 @@ static inline void charge(
 	if (lender != 0)
 		c->stats->borrowed_bytes += bytes;
 	if (c->limits & (LIMIT_CEIL | LIMIT_RATE | LIMIT_GROUP))
-		charge_tree(s, c, bytes, lender);
+		charge_tree(s, c, bytes, want, lender);
 }
 
 /* May a packet pass the groups above its class without waiting? The nearest that is within its
@@ -133,7 +140,8 @@ static inline bool pass_directly(
 			!link_ready(s, lender != PKT_LENDER_LINK, c->priority, bytes, now_ns))
 			return false;
 	}
-	charge(s, c, p, lender, now_ns);
+	charge_packet(s, c, p, lender, now_ns);
+	charge_turn(s, c, 1, bytes, bytes, lender);
 	return true;
 }
 
@@ -355,6 +363,37 @@ struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct que
 	return m;
 }
 
+/* Packets of one class as long as it needs no new leave of the tree. */
+static unsigned serve_turn(struct shaper *s, struct shape_class *c, uint32_t lender,
+	struct rte_mbuf **out, unsigned max, uint64_t now_ns)
+{
+	int64_t allowance = tree_allowance(s, c, lender);
+	uint32_t bytes = 0, want = 0;
+	unsigned sent = 0;
+
+	do {
+		uint32_t i = class_next_queue(s, c, now_ns);
+		if (i == 0)
+			break; /* its flows wait for buckets of their own, or it has none left */
+		struct queue *q = &s->pool.queues[i];
+		struct rte_mbuf *m = shaper_take(s, c, q);
+		struct pkt *p = pkt_of(m);
+
+		if (q->packets > 0)
+			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
+		want = p->charged_bytes;
+		bytes += want;
+		charge_packet(s, c, p, lender, now_ns);
+		queue_sent(s, i, want);
+		out[sent++] = m;
+	} while (sent < max && bytes < allowance);
+	if (sent > 0) {
+		charge_turn(s, c, sent, bytes, want, lender);
+		tree_sent(s, c, lender, bytes);
+	}
+	return sent;
+}
+
 unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, uint64_t now_ns)
 {
 	unsigned sent = 0;
@@ -368,19 +407,7 @@ unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, u
 		struct shape_class *c = tree_next(s, now_ns, &lender);
 		if (c == NULL)
 			break;
-		uint32_t i = class_next_queue(s, c, now_ns);
-		if (i == 0)
-			continue; /* its flows wait for buckets of their own */
-		struct queue *q = &s->pool.queues[i];
-		struct rte_mbuf *m = shaper_take(s, c, q);
-		struct pkt *p = pkt_of(m);
-
-		if (q->packets > 0)
-			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
-		charge(s, c, p, lender, now_ns);
-		tree_sent(s, c, lender, p->charged_bytes);
-		queue_sent(s, i, p->charged_bytes);
-		out[sent++] = m;
+		sent += serve_turn(s, c, lender, out + sent, max - sent, now_ns);
 	}
 	return sent;
 }

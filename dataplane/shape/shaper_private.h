@@ -195,6 +195,10 @@ void class_detach(struct shaper *s, struct shape_class *c);
 /* The class whose turn it is, NULL if none may send now; *lender: see struct pkt. */
 struct shape_class *tree_next(struct shaper *s, uint64_t now_ns, uint32_t *lender);
 
+/* How many bytes a class chosen by tree_next() may send before that is asked again: as long as its
+ * turn and the leases of all on the way last. */
+int64_t tree_allowance(struct shaper *s, struct shape_class *c, uint32_t lender);
+
 /* A class has sent `bytes` in a turn given by tree_next(). */
 void tree_sent(struct shaper *s, struct shape_class *c, uint32_t lender, uint32_t bytes);
 

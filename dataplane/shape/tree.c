@@ -204,10 +204,43 @@ struct shape_class *tree_next(struct shaper *s, uint64_t now_ns, uint32_t *lende
 	return NULL;
 }
 
+/* At the head of its ring, and nobody behind it: it has no turns to keep. */
+static bool is_alone(const struct shape_class *c, enum ring r)
+{
+	return c->next[r] == 0;
+}
+
+int64_t tree_allowance(struct shaper *s, struct shape_class *c, uint32_t lender)
+{
+	int64_t least = c->limits & LIMIT_LINK ? s->link.credit : INT32_MAX;
+
+	if (lender == PKT_LENDER_LINK && c->limits & LIMIT_LINK && s->workers > 1 &&
+		s->link_turn < least)
+		least = s->link_turn;
+
+	for (uint32_t level = 0; c != link_of(s); c = parent_of(s, c), level++) {
+		enum ring r = level >= lender ? RING_ASSURED : RING_BORROW;
+		if (!is_alone(c, r) && c->deficit[r] < least)
+			least = c->deficit[r];
+		if (c->limits & LIMIT_CEIL && c->ceil.credit < least)
+			least = c->ceil.credit;
+		if (r == RING_ASSURED && c->limits & LIMIT_RATE && c->rate.credit < least)
+			least = c->rate.credit;
+	}
+	return least;
+}
+
 void tree_sent(struct shaper *s, struct shape_class *c, uint32_t lender, uint32_t bytes)
 {
-	for (uint32_t level = 0; c != link_of(s); c = parent_of(s, c), level++)
-		c->deficit[level >= lender ? RING_ASSURED : RING_BORROW] -= (int32_t)bytes;
+	for (uint32_t level = 0; c != link_of(s); c = parent_of(s, c), level++) {
+		enum ring r = level >= lender ? RING_ASSURED : RING_BORROW;
+		/* A group that nobody is left in has forgotten its turn. */
+		if (level > 0 && !(c->flags & 1u << r))
+			continue;
+		c->deficit[r] -= (int32_t)bytes;
+		if (is_alone(c, r) && c->flags & 1u << r && c->deficit[r] < 0)
+			c->deficit[r] = 0;
+	}
 }
 
 /* A turn at borrowing from the link, if it is this worker's now and it has not had its share. */
