@@ -34,6 +34,39 @@ static void drop_aqm(struct shaper *s, struct shape_class *c, struct rte_mbuf *m
 	rte_pktmbuf_free(m);
 }
 
+/* Does a Classic flow wait beside this L4S one: in its class, or where that serves hosts, in its
+ * host? */
+static bool classic_waits(
+	const struct shaper *s, const struct shape_class *c, const struct queue *q)
+{
+	const struct queue_lists *lists =
+		q->host != 0 ? &s->pool.queues[q->host].host_part.flows : &c->flows;
+
+	return (lists->kind[QUEUE_CLASSIC].old.head | lists->kind[QUEUE_CLASSIC].fresh.head) != 0;
+}
+
+/*
+ * CoDel, one flow after another. Flows that share a class alike pass the target at about the same
+ * time; if all of them slow down at once the link runs empty. The first one that does leaves its
+ * part to the others, whose queues then shrink by themselves. So for an interval after a flow was
+ * told to slow down no other is, unless its queue has reached twice the target.
+ */
+static bool codel_signals(
+	struct shape_class *c, struct queue *q, uint64_t sojourn_ns, uint32_t head, uint64_t now_ns)
+{
+	bool begun = q->codel.dropping;
+
+	if (!begun && now_ns < c->codel_quiet_ns && sojourn_ns >= c->aqm_target_ns &&
+		sojourn_ns < 2 * c->aqm_target_ns)
+		return false;
+	if (!codel_drop(&q->codel, c->aqm_target_ns, c->aqm_interval_ns, sojourn_ns,
+		    q->bytes - head, q->packets, BUCKET_FRAME_BYTES, now_ns))
+		return false;
+	if (!begun)
+		c->codel_quiet_ns = now_ns + c->aqm_interval_ns;
+	return true;
+}
+
 /* What CoDel or DualPI2 says of the packet at the head of a queue. */
 static enum aqm_verdict ask(struct shaper *s, struct shape_class *c, struct queue *q,
 	const struct pkt *p, uint64_t now_ns)
@@ -41,8 +74,7 @@ static enum aqm_verdict ask(struct shaper *s, struct shape_class *c, struct queu
 	uint64_t sojourn_ns = now_ns - p->queued_ns;
 
 	if (c->aqm == AQM_CODEL) {
-		if (!codel_drop(&q->codel, c->aqm_target_ns, c->aqm_interval_ns, sojourn_ns,
-			    q->bytes - p->charged_bytes, q->packets, BUCKET_FRAME_BYTES, now_ns))
+		if (!codel_signals(c, q, sojourn_ns, p->charged_bytes, now_ns))
 			return AQM_VERDICT_PASS;
 		return speaks_ecn(c, p) ? AQM_VERDICT_MARK : AQM_VERDICT_DROP;
 	}
@@ -50,9 +82,7 @@ static enum aqm_verdict ask(struct shaper *s, struct shape_class *c, struct queu
 		return AQM_VERDICT_PASS;
 	if (q->kind == QUEUE_L4S && !c->no_ecn && p->ecn & 1)
 		return dualpi2_l4s(&c->pi2, &c->pi2_params, sojourn_ns, q->bytes,
-			c->flows.kind[QUEUE_CLASSIC].old.head != 0 ||
-				c->flows.kind[QUEUE_CLASSIC].fresh.head != 0,
-			shaper_random(s), now_ns);
+			classic_waits(s, c, q), shaper_random(s), now_ns);
 	return dualpi2_classic(&c->pi2, &c->pi2_params, sojourn_ns,
 		(uint32_t)c->stats->backlog_bytes, speaks_ecn(c, p), shaper_random(s), now_ns);
 }

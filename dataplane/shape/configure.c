@@ -167,10 +167,10 @@ static change_fn *const passes[] = {leave_tree, take_numbers, enter_tree};
 
 static void begin(struct shaper *s, const struct shaper_config *next, uint64_t now_ns)
 {
-	bool interrupted = s->next_serial != s->serial;
-
+	/* Where one change interrupts another, nobody knows what is in force. */
 	s->change_all =
-		interrupted || next->previous_serial == 0 || next->previous_serial != s->serial;
+		s->changing || next->previous_serial == 0 || next->previous_serial != s->serial;
+	s->changing = true;
 	s->next_serial = next->serial;
 	s->change_pass = 0;
 	s->change_at = 0;
@@ -196,10 +196,10 @@ bool shaper_configure(struct shaper *s, const struct shaper_config *next, uint64
 	static const struct shaper_class_config unused = {.parent = SHAPER_NO_PARENT};
 	unsigned budget = STEP_CLASSES;
 
-	if (s->serial == next->serial)
+	if (s->serial == next->serial && !s->changing)
 		return true;
 	s->now_ns = now_ns;
-	if (s->next_serial != next->serial)
+	if (s->next_serial != next->serial || !s->changing)
 		begin(s, next, now_ns);
 	uint32_t count = s->change_all ? s->class_count : next->changed_count;
 	for (; s->change_pass < PASSES; s->change_pass++, s->change_at = 0) {
@@ -214,5 +214,6 @@ bool shaper_configure(struct shaper *s, const struct shaper_config *next, uint64
 	}
 	s->class_count = next->class_count;
 	s->serial = next->serial;
+	s->changing = false;
 	return true;
 }

@@ -138,6 +138,8 @@ void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum q
 	from->stats->backlog_flows--;
 	if (from->stats->backlog_packets == 0)
 		from->stats->backlog_since_ns = 0;
+	if (to->stats->backlog_packets == 0 && q->packets > 0)
+		to->stats->backlog_since_ns = pkt_of(q->head)->queued_ns;
 	to->stats->backlog_packets += q->packets;
 	to->stats->backlog_bytes += q->bytes;
 	to->stats->backlog_flows++;

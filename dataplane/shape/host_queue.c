@@ -18,16 +18,20 @@ static struct host_key key_of(
 		end = f->lan_dir & 1;
 	else if (c->per == PER_WAN)
 		end = (f->lan_dir & 1) ^ 1;
-	return host_key_of(class_id_of(s, c), f->key.addr[end], f->key.scope & FLOW_KEY_IPV6,
-		c->per_bits4, c->per_bits6);
+	struct host_key key = host_key_of(class_id_of(s, c), f->key.addr[end],
+		f->key.scope & FLOW_KEY_IPV6, c->per_bits4, c->per_bits6);
+	key.per = c->per;
+	key.bits = key.family == 6 ? c->per_bits6 : c->per_bits4;
+	return key;
 }
 
-/* Is it still the same host's, and of this class? */
+/* Is it still the same host's, and of this class as it is configured now? */
 static inline bool bucket_valid(
 	const struct shaper *s, const struct shape_class *c, uint32_t bucket, uint32_t generation)
 {
 	return likely(host_valid(s->shared->hosts, bucket, generation)) &&
-	       likely(host_class_id(host_at(s->shared->hosts, bucket)) == class_id_of(s, c));
+	       likely(host_is_of(host_at(s->shared->hosts, bucket), class_id_of(s, c), c->per,
+		       c->per_bits4, c->per_bits6));
 }
 
 struct host *flow_host(

@@ -36,7 +36,9 @@ struct host_key {
 	uint8_t address[16]; /* masked; IPv4 as ::ffff:a.b.c.d */
 	uint32_t class_id;
 	uint8_t family; /* 4 or 6 */
-	uint8_t zero[3];
+	uint8_t per;	/* which end of the flows the address is; see enum policy_per */
+	uint8_t bits;	/* length of the prefix, 0: the whole address */
+	uint8_t zero;
 };
 static_assert(sizeof(struct host_key) == 24, "three words");
 
@@ -90,13 +92,15 @@ static inline struct host *host_at(const struct hosts *hosts, uint32_t index)
 	return &hosts->entries[index];
 }
 
-/* The class in its key. */
-static inline uint32_t host_class_id(const struct host *host)
+/* Is its key one of a class that is configured like this? */
+static inline bool host_is_of(
+	const struct host *host, uint32_t class_id, uint8_t per, uint8_t bits4, uint8_t bits6)
 {
-	uint32_t id;
+	struct host_key key;
 
-	memcpy(&id, (const uint8_t *)host->key + offsetof(struct host_key, class_id), sizeof(id));
-	return id;
+	memcpy(&key, host->key, sizeof(key));
+	return key.class_id == class_id && key.per == per &&
+	       key.bits == (key.family == 6 ? bits6 : bits4);
 }
 
 /* Does this index, as hosts_find() gave it with this generation, still stand for the same key? Any

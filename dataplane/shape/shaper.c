@@ -13,6 +13,9 @@
 #define TEND_CLASSES 2u	 /* classes looked at in a call for leases to give back */
 #define WAKE_BURST 32u
 #define WAKE_MAX 1024u /* queues and classes brought back in one call */
+/* Turns passed on in one call by those who have used up their quantum. Many thousands need a few
+ * rounds for a frame each: then the worker has other things to do meanwhile. */
+#define TURNS_MAX 1024u
 
 static inline uint32_t charged_bytes(const struct shaper *s, uint32_t wire_bytes)
 {
@@ -403,7 +406,8 @@ unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, u
 	tend(s, now_ns);
 	s->now_ns = now_ns;
 	s->link_wait_ns = 0;
-	while (sent < max) {
+	s->turns_left = TURNS_MAX;
+	while (sent < max && s->turns_left > 0) {
 		struct shape_class *c = tree_next(s, now_ns, &lender);
 		if (c == NULL)
 			break;
@@ -475,6 +479,9 @@ uint64_t shaper_next_ns(const struct shaper *s)
 {
 	uint64_t next = wheel_next_ns(&s->wheel);
 
+	/* Amid a change, queues wait in classes that are out of the tree. */
+	if (unlikely(s->changing) && s->pool.used > 0)
+		return s->now_ns;
 	if (link_of(s)->ring_mask[RING_BORROW] != 0) {
 		uint64_t now = s->link_wait_ns > s->now_ns ? s->link_wait_ns : s->now_ns;
 		if (now < next)

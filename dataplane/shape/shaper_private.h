@@ -80,6 +80,7 @@ struct shape_class {
 
 	/* The rest depends on what is switched on. */
 	uint64_t aqm_target_ns, aqm_interval_ns;
+	uint64_t codel_quiet_ns; /* until then no other flow is told to slow down */
 	struct dualpi2 pi2;
 	struct dualpi2_params pi2_params;
 	struct policer police;
@@ -98,7 +99,8 @@ struct shaper {
 	uint32_t frame_min_bytes;
 	uint32_t held_head, held_tail; /* class id + 1 */
 	uint32_t refresh_class;
-	uint32_t random; /* of AQM */
+	uint32_t turns_left; /* that may be passed on in this call without a packet */
+	uint32_t random;     /* of AQM */
 	enum way way;
 	unsigned worker, workers;
 	int32_t link_turn; /* bytes that this worker may still borrow of the link in its turns */
@@ -118,7 +120,7 @@ struct shaper {
 	uint32_t link_burst_ns;
 	unsigned change_pass;
 	uint32_t change_at;
-	bool change_all;
+	bool change_all, changing;
 
 	uint64_t link_leases; /* taken from the shared bucket */
 	uint64_t wheel_inserts, wheel_late_max_ns;

@@ -149,11 +149,12 @@ static bool rate_ready(struct shape_class *c, uint64_t now_ns)
 	       lease_ready(&c->rate, c->want, now_ns);
 }
 
-/* The child of a group at the head of a ring whose turn it is, after those that used up theirs. */
+/* The child of a group at the head of a ring whose turn it is, after those that used up theirs;
+ * NULL if there is none, or not in this call (turns_left). */
 static struct shape_class *ring_turn(
 	struct shaper *s, struct shape_class *group, enum ring r, uint64_t now_ns)
 {
-	while (group->ring_mask[r] != 0) {
+	while (group->ring_mask[r] != 0 && s->turns_left > 0) {
 		struct class_ring *ring = &group->ring[r][__builtin_ctz(group->ring_mask[r])];
 		struct shape_class *c = &s->classes[ring->head - 1];
 
@@ -165,6 +166,7 @@ static struct shape_class *ring_turn(
 		} else if (c->deficit[r] <= 0) {
 			c->deficit[r] += r == RING_BORROW ? share_quantum(s, c) : c->quantum;
 			ring_rotate(s, r, c);
+			s->turns_left--;
 		} else {
 			return c;
 		}
@@ -172,11 +174,20 @@ static struct shape_class *ring_turn(
 	return NULL;
 }
 
+/* What is left of a lease that was taken for assured bytes is not for borrowers who have had their
+ * turn: other workers wait for theirs. */
+static void link_keep_turn(struct shaper *s, bool assured, uint64_t now_ns)
+{
+	if (unlikely(!assured && s->workers > 1 && s->link_turn <= 0 && s->link.credit > 0 &&
+		     s->link.ready_ns <= now_ns))
+		lease_return(&s->link);
+}
+
 struct shape_class *tree_next(struct shaper *s, uint64_t now_ns, uint32_t *lender)
 {
 	struct shape_class *link = link_of(s);
 
-	while (link->ring_mask[RING_BORROW] != 0) {
+	while (link->ring_mask[RING_BORROW] != 0 && s->turns_left > 0) {
 		enum ring r = link->ring_mask[RING_ASSURED] != 0 ? RING_ASSURED : RING_BORROW;
 		struct shape_class *c = link, *top = NULL;
 		uint32_t depth = 0, lender_depth = 0;
@@ -196,10 +207,10 @@ struct shape_class *tree_next(struct shaper *s, uint64_t now_ns, uint32_t *lende
 		if (c == NULL)
 			continue;
 		*lender = lender_depth == 0 ? PKT_LENDER_LINK : depth - lender_depth;
-		if (c->limits & LIMIT_LINK &&
-			!link_ready(s, lender_depth != 0, top->priority, c->want, now_ns))
-			return NULL;
-		return c;
+		if (!(c->limits & LIMIT_LINK))
+			return c;
+		link_keep_turn(s, lender_depth != 0, now_ns);
+		return link_ready(s, lender_depth != 0, top->priority, c->want, now_ns) ? c : NULL;
 	}
 	return NULL;
 }

@@ -159,6 +159,89 @@ static void test_random_changes(void)
 	CU_ASSERT_EQUAL(sim_packets_in_use(), 0);
 }
 
+static void prepare_copy(struct sim *sim, struct shaper_config *next)
+{
+	memcpy(next, sim->config,
+		sizeof(*next) + sim->config->class_count * sizeof(next->classes[0]));
+	next->changed = NULL;
+	CU_ASSERT_EQUAL(shaper_config_prepare(next, sim->applied), 0);
+}
+
+/* Amid a long change packets are known to wait; and the configuration before may come back. */
+static void test_back_amid_change(void)
+{
+	enum { N = 300 };
+	struct sim *sim = sim_create(1, N, N, N);
+	struct shaper *s = sim->shaper[0];
+	struct shaper_config *next = malloc(sizeof(*next) + N * sizeof(struct shaper_class_config));
+
+	sim->config->link_bps = 1000000000;
+	sim->config->link_burst_ns = 20000;
+	for (unsigned i = 0; i < N; i++) {
+		sim->flows[i].flow.class_id = i;
+		sim->config->classes[i].ceil_bps = 10000000;
+	}
+	sim_configure(sim);
+	for (unsigned k = 0; k < 2 * N; k++)
+		sim_offer(sim, &sim->flows[k % N], 1514);
+	for (unsigned i = 0; i < N; i++)
+		sim->config->classes[i].ceil_bps = 1000000;
+	prepare_copy(sim, next);
+	for (unsigned k = 0; k < 3; k++) {
+		CU_ASSERT_FALSE(shaper_configure(s, next, sim->now));
+		CU_ASSERT_NOT_EQUAL(shaper_next_ns(s), UINT64_MAX);
+	}
+	/* All have got 1 Mbit/s by now, some have not been put back into the tree. */
+	while (!shaper_configure(s, sim->applied, sim->now))
+		CU_ASSERT_NOT_EQUAL(shaper_next_ns(s), UINT64_MAX);
+	uint64_t before = sim_class_bytes(sim, N - 1);
+	for (unsigned i = 0; i < N; i++)
+		sim->flows[i].keep = i == N - 1 ? 4 : 0;
+	sim_run(sim, sim->now + 500000000, 10000);
+	CU_ASSERT_TRUE(
+		sim_near((double)(sim_class_bytes(sim, N - 1) - before), 625000, 0.02, 3200));
+	CU_ASSERT_EQUAL(sim_backlog(sim), 4);
+	shaper_config_release(next);
+	free(next);
+	sim_free(sim);
+}
+
+/* Flows that go on when `per` or the length of the prefix changes have other buckets from then on.
+ */
+static void test_per_changes(void)
+{
+	struct sim *sim = sim_create(1, 1, 4, 16);
+	struct shaper_class_config *c = &sim->config->classes[0];
+	/* Two hosts of one network talk to two others, of two networks. */
+	static const struct {
+		uint8_t per, bits4;
+		double buckets;
+	} cases[] = {{PER_SRC, 0, 2}, {PER_SRC, 24, 1}, {PER_DST, 24, 2}, {PER_FLOW, 0, 4},
+		{PER_SRC, 24, 1}, {PER_SRC, 0, 2}};
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct flow *f = &sim->flows[i].flow;
+		for (unsigned end = 0; end < 2; end++)
+			f->key.addr[end][10] = f->key.addr[end][11] = 0xff;
+		f->key.addr[0][15] = (uint8_t)(1 + i % 2);
+		f->key.addr[1][14] = (uint8_t)(1 + i / 2);
+	}
+	sim->config->link_bps = 1000000000;
+	c->flow_rate_bps = 10000000;
+	for (unsigned k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		c->per = cases[k].per;
+		c->per_bits4 = cases[k].bits4;
+		sim_configure(sim);
+		sim_run(sim, sim->now + 10000000, 20000);
+		uint64_t before = sim->bytes;
+		sim_run(sim, sim->now + 200000000, 20000);
+		CU_ASSERT_TRUE(sim_near(
+			(double)(sim->bytes - before), cases[k].buckets * 250000, 0.01, 6400));
+	}
+	CU_ASSERT_EQUAL(sim->reordered, 0);
+	sim_free(sim);
+}
+
 /* A class goes away: its queues are class 0's, in order, under class 0's rates. */
 static void test_class_removed(void)
 {
@@ -335,4 +418,5 @@ UNIT_TESTS("shape-change", {"a new rate is in force at once", test_new_rate},
 	{"10,000 random changes lose nothing", test_random_changes},
 	{"a class is removed", test_class_removed}, {"a flow changes its class", test_flow_moves},
 	{"in = out + dropped + waiting", test_invariant},
-	{"limits to the byte", test_limits_exactly}, {"create", test_create})
+	{"limits to the byte", test_limits_exactly}, {"create", test_create},
+	{"back amid a change", test_back_amid_change}, {"another per", test_per_changes})

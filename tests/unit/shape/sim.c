@@ -160,9 +160,9 @@ static void sink(struct sim *sim, struct rte_mbuf **out, unsigned n)
 	}
 }
 
-bool sim_offer(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes)
+struct rte_mbuf *sim_packet(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *out[1];
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
 
 	if (m == NULL) {
 		fprintf(stderr, "the simulation ran out of packets\n");
@@ -174,7 +174,14 @@ bool sim_offer(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes)
 	p->wire_bytes = wire_bytes;
 	p->tcp_seq = ++f->offered;
 	sim->offered++;
+	return m;
+}
+
+bool sim_offer(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes)
+{
+	struct rte_mbuf *m = sim_packet(sim, f, wire_bytes), *out[1];
 	unsigned n = shaper_enqueue(sim->shaper[f->worker], &m, 1, sim->now, out);
+
 	sink(sim, out, n);
 	return n == 1;
 }

@@ -69,6 +69,9 @@ void sim_free(struct sim *sim);
 /* Give sim->config to every worker. */
 void sim_configure(struct sim *sim);
 
+/* A packet of a flow, counted as offered: for those who enqueue and sink it themselves. */
+struct rte_mbuf *sim_packet(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes);
+
 /* Offer a packet of one flow now: true if it left at once. */
 bool sim_offer(struct sim *sim, struct sim_flow *f, uint32_t wire_bytes);
 

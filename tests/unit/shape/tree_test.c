@@ -3,6 +3,7 @@
  * Groups of classes, and hosts within a class: what each gets of a full link, through several
  * levels, and that trees change while packets wait in them. goals_test.c has the wider sweeps.
  */
+#include "dataplane/packet/edit.h"
 #include "tests/unit/shape/sim.h"
 #include "tests/unit/unit.h"
 
@@ -270,7 +271,8 @@ static void test_skewed_shares(void)
 		(double[]){100, 200, 300, 400});
 	/* Groups: 1 has its classes on different workers, 2 on all. */
 	check_skewed(3, 7,
-		(const uint8_t[][2]){{3, 0}, {4, 1}, {4, 2}, {5, 0}, {5, 1}, {5, 2}, {6, 2}, {0, 1}},
+		(const uint8_t[][2]){
+			{3, 0}, {4, 1}, {4, 2}, {5, 0}, {5, 1}, {5, 2}, {6, 2}, {0, 1}},
 		8, (unsigned[]){none, none, none, 1, 1, 2, 2}, (unsigned[]){1, 2, 2, 1, 3, 1, 1},
 		(double[]){200, 0, 0, 100, 300, 200, 200});
 	/* Sixteen workers; nine tenths of the flows on one of them. */
@@ -432,6 +434,70 @@ static void test_impossible_trees(void)
 	sim_free(sim);
 }
 
+static void offer_ecn(struct sim *sim, struct sim_flow *f, uint8_t ecn)
+{
+	struct rte_mbuf *m = sim_packet(sim, f, 1514), *out[1];
+
+	pkt_of(m)->ecn = ecn;
+	if (shaper_enqueue(sim->shaper[0], &m, 1, sim->now, out) == 1)
+		rte_pktmbuf_free(out[0]);
+}
+
+/* The congestion that a Classic flow has made ends with it, also for L4S flows of a host: bursts at
+ * half of the rate lose nothing then. */
+static void test_l4s_of_a_host(void)
+{
+	for (uint8_t per = PER_FLOW; per <= PER_SRC; per++) {
+		struct sim *sim = sim_create(1, 1, 2, 16);
+		const struct shaper_class_stats *s = shaper_class_stats(sim->shaper[0], 0);
+		uint64_t dropped = 0;
+
+		sim->config->link_bps = 10000000;
+		sim->config->classes[0].aqm = AQM_DUALPI2;
+		sim->config->classes[0].per = per;
+		sim_configure(sim);
+		/* 4 s of 12 Mbit/s, then 4 packets every 10 ms. */
+		for (unsigned ms = 0; ms < 8000; ms++) {
+			if (ms < 4000)
+				offer_ecn(sim, &sim->flows[0], ECN_NOT_ECT);
+			for (unsigned i = 0; ms >= 4000 && ms % 10 == 0 && i < 4; i++)
+				offer_ecn(sim, &sim->flows[1], ECN_ECT1);
+			if (ms == 6000)
+				dropped = s->dropped_aqm;
+			sim_dequeue(sim, 0);
+			sim->now += 1000000;
+		}
+		CU_ASSERT_TRUE(dropped > 0);
+		CU_ASSERT_EQUAL(s->dropped_aqm, dropped);
+		sim->now += 1000000000;
+		sim_dequeue(sim, 0);
+		sim_free(sim);
+	}
+}
+
+/* Where thousands of classes all need another round, a call ends before all of them had theirs. */
+static void test_bounded_turns(void)
+{
+	struct sim *sim = tree_create(4000, 4000);
+	unsigned ended_early = 0;
+
+	sim->config->link_bps = 100000000000;
+	for (unsigned i = 0; i < 4000; i++)
+		sim->flows[i].flow.class_id = i;
+	sim_configure(sim);
+	for (unsigned k = 0; k < 16000; k++)
+		sim_offer(sim, &sim->flows[k % 4000], 1514);
+	for (unsigned k = 0; k < 16000 && sim->packets < sim->offered; k++) {
+		sim->now += 1000;
+		if (sim_dequeue(sim, 0) == 0 && shaper_next_ns(sim->shaper[0]) == sim->now)
+			ended_early++;
+	}
+	CU_ASSERT_TRUE(ended_early > 0);
+	CU_ASSERT_EQUAL(sim->packets, sim->offered);
+	CU_ASSERT_EQUAL(sim->reordered, 0);
+	sim_free(sim);
+}
+
 UNIT_TESTS("shape-tree", {"groups share by weight", test_groups_share},
 	{"assured rates in groups", test_assured_in_groups},
 	{"ceilings of groups", test_group_ceilings},
@@ -439,4 +505,5 @@ UNIT_TESTS("shape-tree", {"groups share by weight", test_groups_share},
 	{"one host on many workers", test_host_on_workers},
 	{"shares across skewed workers", test_skewed_shares},
 	{"trees change and lose nothing", test_tree_changes},
-	{"impossible trees", test_impossible_trees})
+	{"impossible trees", test_impossible_trees}, {"L4S of a host", test_l4s_of_a_host},
+	{"a call gives a bounded number of turns", test_bounded_turns})

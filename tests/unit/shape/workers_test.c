@@ -226,6 +226,31 @@ static void test_burst(void)
 		}
 }
 
+/* What a worker takes of the link for its assured class is not for its borrowers beyond their
+ * turns: those of two workers share evenly what is left, whatever is assured on one of them. */
+static void test_assured_lends_nothing(void)
+{
+	for (uint64_t assured = 1; assured <= 7; assured += 2) {
+		struct sim *sim = sim_create(2, 2, 3, 16);
+		struct shaper_class_config *c = &sim->config->classes[1];
+
+		sim->config->link_bps = 10000000000;
+		sim->config->link_burst_ns = 50000;
+		c->rate_bps = c->ceil_bps = assured * 1000000000;
+		sim->flows[0].flow.class_id = 1;
+		sim->flows[1].worker = 0;
+		sim->flows[2].worker = 1;
+		for (unsigned i = 0; i < 3; i++)
+			sim->flows[i].keep = 40;
+		sim_configure(sim);
+		sim_run(sim, sim->now + 20000000, 1000);
+		for (unsigned i = 1; i < 3; i++)
+			CU_ASSERT_TRUE(sim_near((double)sim->flows[i].sent_bytes,
+				(double)(10 - assured) * 1.25e6, 0.01, 20000));
+		sim_free(sim);
+	}
+}
+
 /* The lease alone: taken, spent, overdrawn, given back: the shared TAT counts every byte once. */
 static void test_lease(void)
 {
@@ -349,4 +374,6 @@ UNIT_TESTS("shape-workers", {"a lease to the byte", test_lease},
 	{"leases on real threads", test_threads}, {"1 to 16 greedy workers, link", test_sum},
 	{"1 to 16 greedy workers, class", test_class_sum}, {"one worker with 90 %", test_skew},
 	{"stalled workers", test_stalled}, {"assured across workers", test_assured_across},
-	{"priority across workers", test_priority_across}, {"burst of all workers", test_burst})
+	{"priority across workers", test_priority_across},
+	{"assured bytes lend nothing", test_assured_lends_nothing},
+	{"burst of all workers", test_burst})
