@@ -776,8 +776,9 @@ static void test_killed_daemon(void)
 	CU_ASSERT_TRUE(status_is_right(client));
 	CU_ASSERT_PTR_NULL(channel_server_create(instance, NULL, 1, 1, error, sizeof(error)));
 	CU_ASSERT_PTR_NOT_NULL(strstr(error, "another daemon runs"));
-	/* Stalled: a clear end after the timeout. */
+	/* Stalled: a clear end after the timeout. The signal takes its time. */
 	kill(child, SIGSTOP);
+	CU_ASSERT_EQUAL(waitpid(child, NULL, WUNTRACED), child);
 	CU_ASSERT_EQUAL(client_call_status(client, &nothing, NULL, NULL, 200, &result), -ETIMEDOUT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.text, "runs but does not answer"));
 	kill(child, SIGCONT);
