@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * `show classes`: what each class was promised, and what it got, as the tree that they are. The
- * daemon counts classes; what is shown of a group is the sum of the classes in it.
+ * daemon counts classes; what is shown of a group is the sum of the classes in it, but for what it
+ * borrows itself: that is what they send above the group's own assured rate.
  */
 #include <errno.h>
 #include <math.h>
@@ -220,7 +221,8 @@ static void add_to_group(struct class_record *group, const struct class_record *
 	group->charged_bytes += r->charged_bytes;
 	group->borrowed_bytes += r->borrowed_bytes;
 	group->rate_bps += r->rate_bps;
-	group->borrowed_bps += r->borrowed_bps;
+	group->borrowed_bps =
+		group->rate_bps > group->assured_bps ? group->rate_bps - group->assured_bps : 0;
 	group->backlog_packets += r->backlog_packets;
 	group->backlog_bytes += r->backlog_bytes;
 	group->backlog_flows += r->backlog_flows;

@@ -168,6 +168,8 @@ int cli_options(struct cli *cli, int argc, char **argv, struct cli_option *optio
 			if (strlen(options[o].name) == len &&
 				strncmp(options[o].name, argv[i], len) == 0)
 				found = &options[o];
+		if (found == NULL && strcmp(argv[i], "--json") == 0)
+			return cli_error(cli, -EINVAL, "--json goes before the command");
 		if (found == NULL) {
 			for (size_t o = 0; o < count; o++)
 				snprintf(known + strlen(known), sizeof(known) - strlen(known),

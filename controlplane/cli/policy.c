@@ -96,8 +96,11 @@ static void print_problems(struct cli *cli, const char *file, const struct rows 
 		p->option[sizeof(p->option) - 1] = p->text[sizeof(p->text) - 1] = '\0';
 		out_clean(p->option);
 		out_clean(p->text);
-		fprintf(stderr, "%s:%llu: %s: %s%s%s\n", file, (unsigned long long)p->line,
-			p->is_warning ? "warning" : "error", p->option,
+		fputs(file, stderr);
+		/* What is wrong only beside the policy in force has no line. */
+		if (p->line != 0)
+			fprintf(stderr, ":%llu", (unsigned long long)p->line);
+		fprintf(stderr, ": %s: %s%s%s\n", p->is_warning ? "warning" : "error", p->option,
 			p->option[0] != '\0' ? ": " : "", p->text);
 	}
 }

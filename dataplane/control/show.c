@@ -121,7 +121,7 @@ int show_links(void *context, const struct page_request *request, struct channel
 		const struct port *port = &d->ports[way == WAY_UP ? port_wan(b) : port_lan(b)];
 		struct link_record r = {.way = way,
 			.up = port->link_up,
-			.shaped_bps = way == WAY_UP ? bridge->up_bps : bridge->down_bps,
+			.shaped_bps = d->plan->shaper[b][way]->link_bps, /* none in bypass */
 			.overhead_bytes = bridge->overhead_bytes,
 			.frame_min_bytes = bridge->frame_min_bytes,
 			.rate_bps = rates_link_bps(c->rates, b, way)};
@@ -131,7 +131,7 @@ int show_links(void *context, const struct page_request *request, struct channel
 			return 0;
 		}
 		track_show(c->track, b, way, &tracked);
-		r.tracked_bps = tracked.rate_bps;
+		r.tracked_bps = r.shaped_bps == 0 ? 0 : tracked.rate_bps;
 		r.tracked_queue_ns = tracked.queue_ns;
 		show_name(r.bridge, bridge->name);
 		show_name(r.port, port->name);
@@ -216,10 +216,12 @@ int show_rtt(void *context, const struct page_request *request, struct channel_r
 {
 	struct control *c = context;
 	const struct policy *policy = c->daemon->plan->policy;
+	uint64_t start_ns = clock_now_ns();
 	static struct measure_class m; /* 57 kB: too large for the stack */
 
 	for (uint64_t at = request->from; at < policy->class_count; at++) {
-		if (channel_reply_room(reply) == 0) {
+		if (channel_reply_room(reply) == 0 ||
+			(at > request->from && clock_now_ns() - start_ns > SHOW_PAGE_NS)) {
 			channel_reply_next(reply, at, policy->class_count);
 			return 0;
 		}
@@ -245,7 +247,8 @@ int show_loss(void *context, const struct page_request *request, struct channel_
 	for (uint64_t at = request->from; at < total; at++) {
 		struct loss_record r = {0};
 
-		if (channel_reply_room(reply) == 0) {
+		if (channel_reply_room(reply) == 0 ||
+			(at > request->from && clock_now_ns() - now_ns > SHOW_PAGE_NS)) {
 			channel_reply_next(reply, at, total);
 			return 0;
 		}

@@ -23,6 +23,10 @@ int show_explain(void *, const struct explain_request *, struct channel_reply *)
 void show_flows_closed(uint64_t client);
 void show_compression_closed(uint64_t client);
 
+/* Long lists end a page when it has taken so long, wherever they are: the control thread has other
+ * things to do. */
+#define SHOW_PAGE_NS UINT64_C(2000000)
+
 struct channel_dist show_dist(const struct histogram *h);
 
 /* "unknown class 'vioce': classes are default, voice, bulk"; returns -ENOENT. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * `show classes` and `show shaper`: what the shapers of all workers say. There may be a hundred
- * thousand classes, so a page ends when it has taken PAGE_NS, wherever it is.
+ * thousand classes, so a page ends when it has taken SHOW_PAGE_NS, wherever it is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +9,6 @@
 
 #include "dataplane/clock.h"
 #include "dataplane/control/show.h"
-
-#define PAGE_NS 2000000ull
 
 /* The classes of a plan in the order of the tree. Made for the plan that was asked for last. */
 static struct {
@@ -287,7 +285,7 @@ int show_classes(void *context, const struct classes_request *request, struct ch
 		unsigned b = (unsigned)(at / each / WAYS), way = (unsigned)(at / each % WAYS);
 
 		if (channel_reply_room(reply) == 0 ||
-			(at > request->from && clock_now_ns() - start_ns > PAGE_NS)) {
+			(at > request->from && clock_now_ns() - start_ns > SHOW_PAGE_NS)) {
 			channel_reply_next(reply, at, total);
 			return 0;
 		}

@@ -79,12 +79,15 @@ def test_json():
            ("bulk", "office", 1, "class")] and
           [x["way"] for x in d] == ["up"] * 4 + ["down"] * 4, d)
     check("a group is the sum of its classes", all(d[1][x] == d[2][x] + d[3][x] for x in (
-        "rate_bps", "borrowed_bps", "sent_bytes", "wire_bytes", "charged_bytes", "backlog_bytes",
+        "rate_bps", "sent_bytes", "wire_bytes", "charged_bytes", "backlog_bytes",
         "backlog_packets", "backlog_flows", "dropped_tail", "dropped_time", "dropped_aqm",
         "dropped_memory", "dropped_police", "marked", "remarked", "green", "yellow", "red")) and
-          d[1]["borrowed_share"] == 0.125 and d[3]["borrowed_share"] == 0.25 and
+          d[3]["borrowed_share"] == 0.25 and
           d[1]["backlog_age_ns"] == d[3]["backlog_age_ns"] == 3 * 10**6 and
           d[1]["queue_delay"]["samples"] == 0, d[1])
+    check("a group borrows what it sends above its own assured rate",
+          d[1]["borrowed_bps"] == d[1]["rate_bps"] - d[1]["assured_bps"] == 6000000 and
+          d[1]["borrowed_share"] == 0.375, d[1])
     for args, names in ((("--class", "office"), ["office", "voice", "bulk"]), (("bulk",), ["bulk"]),
                         (("office",), ["office"]), (("--busy",), ["default", "voice", "bulk"])):
         d = json.loads(ctl("show", "classes", *args, json_mode=True).stdout)["classes"]
@@ -133,14 +136,14 @@ GOLDEN_CLASSES = """\
 b0 up: 12.3 Mbit/s of 87.0 Mbit/s, as tracked
 CLASS    ASSURED   CEIL   RATE  BORROWS  BACKLOG  PKTS      AGE  WAIT p50      p99  DROPS  MARKS  RTT LAN      WAN
 default    10.0M      -  8.00M    0.0 %  15.0 kB    10        -   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
-office     10.0M      -  16.0M   12.5 %  30.0 kB    20  3.00 ms         -        -     25     24        -        -
+office     10.0M      -  16.0M   37.5 %  30.0 kB    20  3.00 ms         -        -     25     24        -        -
   voice    10.0M  30.0M  8.00M    0.0 %  15.0 kB    10  2.00 ms   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
   bulk     10.0M      -  8.00M   25.0 %  15.0 kB    10  3.00 ms   2.00 ms  6.00 ms     15     12   250 us  41.0 ms
 
 b0 down: 12.3 Mbit/s of what the port gives
 CLASS    ASSURED   CEIL   RATE  BORROWS  BACKLOG  PKTS      AGE  WAIT p50      p99  DROPS  MARKS  RTT LAN      WAN
 default    10.0M      -  8.00M    0.0 %  15.0 kB    10        -   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
-office     10.0M      -  16.0M   12.5 %  30.0 kB    20  3.00 ms         -        -     25     24        -        -
+office     10.0M      -  16.0M   37.5 %  30.0 kB    20  3.00 ms         -        -     25     24        -        -
   voice    10.0M  30.0M  8.00M    0.0 %  15.0 kB    10  2.00 ms   2.00 ms  6.00 ms     10     12   250 us  41.0 ms
   bulk     10.0M      -  8.00M   25.0 %  15.0 kB    10  3.00 ms   2.00 ms  6.00 ms     15     12   250 us  41.0 ms
 """
@@ -259,6 +262,7 @@ def test_errors():
         (("show",), '"show" is not complete: next comes status, links'),
         (("show", "floes"), 'unknown "floes" behind "show": there are status'),
         (("show", "status", "now"), 'unexpected "now"'),
+        (("show", "status", "--json"), "--json goes before the command"),
         (("show", "flows", "--top", "many"), '--top "many": take a whole number from 1'),
         (("show", "flows", "--top"), "--top needs a value"),
         (("show", "flows", "--by", "size"), "take one of rate, rtt, loss, saved, bytes"),
