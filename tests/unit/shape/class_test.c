@@ -338,10 +338,33 @@ static void test_room(void)
 	CU_ASSERT_EQUAL(sim_packets_in_use(), 0);
 }
 
+/* Flows alike above the target: one after another is told to slow down, not all at once; but all
+ * at once above twice the target. */
+static void test_codel_in_turn(void)
+{
+	for (unsigned keep = 14; keep <= 28; keep += 14) { /* 6.9 and 13.8 ms */
+		struct sim *sim = sim_create(1, 1, 4, 16);
+		const struct shaper_class_stats *stats = shaper_class_stats(sim->shaper[0], 0);
+
+		sim->config->link_bps = LINK;
+		sim->config->link_burst_ns = 100000;
+		sim->config->overhead_bytes = 24;
+		sim->config->classes[0].aqm = AQM_CODEL;
+		for (unsigned i = 0; i < 4; i++)
+			sim->flows[i].keep = keep;
+		sim_configure(sim);
+		sim_run(sim, sim->now + 150000000, 20000);
+		CU_ASSERT_EQUAL(stats->dropped_aqm, keep == 14 ? 1 : 4);
+		sim_run(sim, sim->now + 350000000, 20000);
+		CU_ASSERT_TRUE(stats->dropped_aqm >= 8); /* nobody is spared for good */
+		sim_free(sim);
+	}
+}
+
 UNIT_TESTS("shape-class", {"weights", test_weights}, {"assured and borrowed", test_borrowing},
 	{"ceilings", test_ceilings}, {"priorities", test_priorities},
 	{"top priority and assured lose nothing", test_top_priority},
 	{"two classes and limited flows", test_limited_flows},
 	{"flows share alike", test_flow_fairness}, {"a sparse flow goes first", test_sparse_flow},
 	{"nobody starves", test_no_starvation}, {"codel", test_codel},
-	{"queues leave room", test_room})
+	{"codel, one flow after another", test_codel_in_turn}, {"queues leave room", test_room})
