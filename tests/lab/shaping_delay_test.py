@@ -20,9 +20,8 @@ the far senders make.
 Goodput: TCP payload that the receivers' programs read, times 1538 / 1448 for the headers of full
 segments, against the shaped rate. Where flows go both ways the ACKs of those the other way are on
 the line too, one of 90 bytes for two segments, some 3 % of the rate: the check counts them as part
-of what bulk TCP got, and says both. Where all flows go one way there is nothing to count. At 100 Mbit/s
-both ways, where senders, receivers, emulator and appliance want more than the two CPUs have, without
-Sluice too, the limit is lower (measured: 86 to 96 %); all eight flows one way must reach 95 %.
+of what bulk TCP got, and says both. Where all flows go one way there is nothing to count. Other
+programs on the two CPUs cost up to 10 % at 100 Mbit/s.
 """
 import sys
 import time
@@ -42,7 +41,6 @@ CALL_FRAME = 160 + 46
 SAME, FIRST = 6001, 6002  # ports of the calls: in the bulk's class, in one of its own
 PING_P50_MAX, PING_P99_MAX, SPARSE_MAX = 5, 10, 1  # ms above idle
 GOODPUT_MIN, JAIN_MIN = 0.95, 0.98
-GOODPUT_BOTH_WAYS_100 = 0.85
 
 CLASSES = """
   {{ name = "default"; queue_size = "2 MB"; {options} }},
@@ -146,7 +144,7 @@ def goodput(rate, load, way):
     acks = load.goodput[1 - way] / SEGMENT_PAYLOAD / 2 * ACK_WIRE / shaped
     text = (f"{share * 100:.2f} % of {shaped / 1e6:.1f} Mbit/s, and {acks * 100:.2f} % ACKs of the "
             "flows the other way")
-    need(share + acks >= (GOODPUT_MIN if rate < 100e6 else GOODPUT_BOTH_WAYS_100), text)
+    need(share + acks >= GOODPUT_MIN, text)
     return text
 
 
