@@ -7,7 +7,14 @@
 #define LOADED_PERCENT 75
 /* Below the measured capacity, so that nothing builds up behind its error. */
 #define TARGET_UP_PERCENT 96
-#define TARGET_DOWN_PERCENT 92 /* senders that we can only slow down by and by are burstier */
+/* Senders that we can only slow down by and by are burstier, the more so the slower the link: how
+ * much their bursts need is learnt between these bounds. */
+#define TARGET_DOWN_PERCENT 92
+#define TARGET_DOWN_LEAST_PERCENT 82
+#define TARGET_LOWER_PERCENT 2 /* after a queue of bursts */
+#define TARGET_RAISE_PERCENT 1 /* after one of growing too far */
+#define GROWN_PERCENT 97       /* of the capacity: from here on growing was the reason */
+#define FELL_PERCENT 90	       /* of the capacity before: less, and it has changed */
 /* While emptying. On the way down the senders follow by and by only: less of a shock for them. */
 #define DRAIN_UP_PERCENT 30
 #define DRAIN_DOWN_PERCENT 60
@@ -54,6 +61,7 @@ void track_rate_init(struct track_rate *t, const struct track_rate_config *confi
 	t->rate_bps = config->max_bps;
 	t->is_quiet = true;
 	t->growth = GROWTH_MIN;
+	t->target_percent = config->is_up ? TARGET_UP_PERCENT : TARGET_DOWN_PERCENT;
 	t->last_ns = now_ns;
 }
 
@@ -83,8 +91,23 @@ static uint64_t queue_now_ns(
 
 static uint64_t target(const struct track_rate *t)
 {
-	return percent_of(
-		t->capacity_bps, t->config.is_up ? TARGET_UP_PERCENT : TARGET_DOWN_PERCENT);
+	return percent_of(t->capacity_bps, t->target_percent);
+}
+
+/* A queue has been emptied. Did it come of growing beyond the capacity, or of bursts of senders
+ * far away although we let through less than that? On the way up there are none of these. */
+static void learn_target(struct track_rate *t)
+{
+	if (t->config.is_up || t->capacity_bps < percent_of(t->known_bps, FELL_PERCENT))
+		return;
+	if (t->before_bps >= percent_of(t->capacity_bps, GROWN_PERCENT))
+		t->target_percent += TARGET_RAISE_PERCENT;
+	else
+		t->target_percent -= TARGET_LOWER_PERCENT;
+	if (t->target_percent > TARGET_DOWN_PERCENT)
+		t->target_percent = TARGET_DOWN_PERCENT;
+	if (t->target_percent < TARGET_DOWN_LEAST_PERCENT)
+		t->target_percent = TARGET_DOWN_LEAST_PERCENT;
 }
 
 /* Behind a standing queue the rate achieved is the capacity. On the way up a queue of ours comes of
@@ -143,6 +166,7 @@ static void begin_drain(struct track_rate *t, const struct track_input *in, uint
 	t->is_starting = false;
 	t->is_draining = true;
 	t->before_bps = t->rate_bps;
+	t->known_bps = t->capacity_bps;
 	t->capacity_bps = achieved_bps_of(t, f);
 	if (t->capacity_bps == 0)
 		t->capacity_bps = t->rate_bps;
@@ -200,10 +224,12 @@ static void drain(struct track_rate *t, const struct track_input *in, uint64_t n
 	if (patience_ns > DRAIN_MAX_NS)
 		patience_ns = DRAIN_MAX_NS;
 	if (queue_ns <= (t->config.is_up ? DRAINED_NS : track_threshold_ns(f) / 2) ||
-		now_ns - t->drain_since_ns >= patience_ns)
+		now_ns - t->drain_since_ns >= patience_ns) {
+		learn_target(t);
 		end_drain(t, in, target(t), now_ns);
-	else
+	} else {
 		t->rate_bps = clamp(t, percent_of(t->capacity_bps, percent));
+	}
 }
 
 /* A queue shows. Returns true if it is not ours. */

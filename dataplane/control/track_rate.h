@@ -56,6 +56,7 @@ struct track_rate {
 	/* Emptying a queue. */
 	bool is_draining;
 	uint64_t capacity_bps; /* as measured behind the queue */
+	uint64_t known_bps;    /* the same of the time before */
 	uint64_t before_bps;   /* the rate before */
 	uint64_t drain_since_ns;
 	uint32_t drain_samples;			/* taken before it */
@@ -67,6 +68,7 @@ struct track_rate {
 	uint64_t foreign_since_ns; /* a queue shows without a load; 0: none does */
 
 	uint64_t hold_until_ns; /* what is measured until then is of the rate before */
+	uint32_t target_percent; /* of the capacity, after emptying */
 	uint64_t reached_bps;	/* before the last decrease; max at the first: not known */
 	double growth;		/* of the rate, a second */
 	double growth_bits;	/* less than 1: for very slow links */

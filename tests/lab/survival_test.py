@@ -178,14 +178,32 @@ def start_ctl(lab, site, words):
                             stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def kill_clients(lab, dice):
+def run_once(lab, site):
+    """Each command once to its end, or for a moment if it has none; how long each took, in s."""
+    took = []
+    for words in commands(lab, site):
+        began = time.monotonic()
+        process = start_ctl(lab, site, words)
+        try:
+            process.wait(10 if words[0] != "top" else 0.05)
+        except subprocess.TimeoutExpired:
+            need(words[0] == "top", f"sluicectl {' '.join(words)} did not end within 10 s")
+        finally:
+            process.kill()
+            process.wait(5)
+        took.append(time.monotonic() - began)
+    return took
+
+
+def kill_clients(lab, dice, took):
     """KILLS times: any command, killed somewhere between its start and its end."""
     killed = 0
     for i in range(KILLS):
         site = dice.choice("ab")
-        process = start_ctl(lab, site, dice.choice(commands(lab, site)))
+        which = dice.randrange(len(took[site]))
+        process = start_ctl(lab, site, commands(lab, site)[which])
         try:
-            time.sleep(dice.random() ** 2 * 0.015)
+            time.sleep(dice.random() ** 2 * took[site][which])
             if i % 10 == 0:  # one that hangs before it dies
                 process.send_signal(signal.SIGSTOP)
                 time.sleep(0.02)
@@ -196,20 +214,15 @@ def kill_clients(lab, dice):
 
 
 def clients_killed(lab):
-    for site in "ab":  # each once to its end: what they allocate for good is allocated
-        for words in commands(lab, site)[:-2]:
-            process = start_ctl(lab, site, words)
-            try:
-                process.wait(10)
-            finally:
-                process.kill()
+    # What the daemons allocate for good with the first of each command is allocated then.
+    took = {site: run_once(lab, site) for site in "ab"}
     rss = {site: rss_bytes(lab, site) for site in "ab"}
     before = {site: lab.dropped(site) for site in "ab"}
     dice = random.Random(2)
     with Stream(lab) as stream:
         tcp = lab.start("client", "iperf3", "-c", SERVER, "-p", "5001", "-t", "60", "-b", "20M")
         try:
-            killed = kill_clients(lab, dice)
+            killed = kill_clients(lab, dice, took)
             need(tcp.poll() is None, "iperf3 has ended")
         finally:
             lab.stop(tcp)
