@@ -10,7 +10,7 @@
 
 #define STEP_NS UINT64_C(20000000)
 #define LOADS 25 /* steps over which the load is taken: half a second */
-/* Probes take 1 % of the least rate, within these bounds. On the wire one has, over IPv4: */
+/* Probes take 1 % of the rate in force, within these bounds. On the wire one has, over IPv4: */
 #define PROBE_WIRE_BITS ((14 + 20 + 8 + LINK_PROBE_MESSAGE_BYTES + 24) * 8)
 #define PROBE_SHARE 100
 #define INTERVAL_MIN_MS 25u
@@ -66,22 +66,34 @@ static uint64_t wan_bytes(const struct daemon *d, unsigned bridge, unsigned way)
 
 /* ---- what the policy wants ---- */
 
-static uint16_t interval_ms(uint64_t min_bps)
+static uint16_t interval_ms(uint64_t rate_bps)
 {
-	uint64_t ms = UINT64_C(1000) * PROBE_SHARE * PROBE_WIRE_BITS / min_bps;
+	uint64_t ms = UINT64_C(1000) * PROBE_SHARE * PROBE_WIRE_BITS / rate_bps;
 
 	return (uint16_t)(ms < INTERVAL_MIN_MS	 ? INTERVAL_MIN_MS
 			  : ms > INTERVAL_MAX_MS ? INTERVAL_MAX_MS
 						 : ms);
 }
 
-static void follow_way(struct way_state *w, uint64_t min_bps, uint64_t max_bps, uint16_t every_ms,
-	bool is_up, uint64_t now_ns)
+/* One stream of probes serves both ways: the slower of those that are tracked must bear it. */
+static void choose_interval(struct track *t, unsigned bridge)
 {
-	const struct track_rate_config config = {.min_bps = min_bps,
-		.max_bps = max_bps,
-		.interval_ns = every_ms * UINT64_C(1000000),
-		.is_up = is_up};
+	struct way_state *way = t->way[bridge];
+	uint64_t least_bps = UINT64_MAX;
+
+	for (unsigned w = 0; w < WAYS; w++)
+		if (way[w].on)
+			least_bps = RTE_MIN(least_bps, way[w].rate.rate_bps);
+	t->interval_ms[bridge] = least_bps == UINT64_MAX ? 0 : interval_ms(least_bps);
+	for (unsigned w = 0; w < WAYS; w++)
+		way[w].rate.config.interval_ns = t->interval_ms[bridge] * UINT64_C(1000000);
+}
+
+static void follow_way(
+	struct way_state *w, uint64_t min_bps, uint64_t max_bps, bool is_up, uint64_t now_ns)
+{
+	const struct track_rate_config config = {
+		.min_bps = min_bps, .max_bps = max_bps, .is_up = is_up};
 	bool was_on = w->on;
 
 	w->on = min_bps != 0 && max_bps != 0;
@@ -98,16 +110,11 @@ static void follow_policy(struct control *c, uint64_t now_ns)
 
 	for (unsigned b = 0; b < c->daemon->bridge_count; b++) {
 		const struct policy_bridge *bridge = &policy->bridges[b];
-		uint16_t up_ms = bridge->up_min_bps ? interval_ms(bridge->up_min_bps) : 0;
-		uint16_t down_ms = bridge->down_min_bps ? interval_ms(bridge->down_min_bps) : 0;
-		/* One stream of probes serves both ways; the slower way must bear it, too. */
-		uint16_t every_ms = up_ms > down_ms ? up_ms : down_ms;
 
-		t->interval_ms[b] = every_ms;
-		follow_way(&t->way[b][WAY_UP], bridge->up_min_bps, bridge->up_bps, every_ms, true,
+		follow_way(&t->way[b][WAY_UP], bridge->up_min_bps, bridge->up_bps, true, now_ns);
+		follow_way(&t->way[b][WAY_DOWN], bridge->down_min_bps, bridge->down_bps, false,
 			now_ns);
-		follow_way(&t->way[b][WAY_DOWN], bridge->down_min_bps, bridge->down_bps, every_ms,
-			false, now_ns);
+		choose_interval(t, b);
 	}
 	t->generation = c->generation;
 	t->adopted_ns = now_ns;
@@ -248,12 +255,14 @@ void track_tick(struct control *c, uint64_t now_ns)
 	if (now_ns - t->step_ns < STEP_NS)
 		return;
 	t->step_ns = now_ns;
-	for (unsigned b = 0; b < c->daemon->bridge_count; b++)
+	for (unsigned b = 0; b < c->daemon->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
 			if (t->way[b][way].on)
 				step_way(c, b, way, now_ns);
 			apply(c, b, way, now_ns);
 		}
+		choose_interval(t, b);
+	}
 }
 
 void track_show(const struct track *track, unsigned bridge, unsigned way, struct track_shown *shown)

@@ -67,11 +67,11 @@ struct track_rate {
 	uint32_t fruitless;
 	uint64_t foreign_since_ns; /* a queue shows without a load; 0: none does */
 
-	uint64_t hold_until_ns; /* what is measured until then is of the rate before */
+	uint64_t hold_until_ns;	 /* what is measured until then is of the rate before */
 	uint32_t target_percent; /* of the capacity, after emptying */
-	uint64_t reached_bps;	/* before the last decrease; max at the first: not known */
-	double growth;		/* of the rate, a second */
-	double growth_bits;	/* less than 1: for very slow links */
+	uint64_t reached_bps;	 /* before the last decrease; max at the first: not known */
+	double growth;		 /* of the rate, a second */
+	double growth_bits;	 /* less than 1: for very slow links */
 	uint32_t loss_number;
 	uint64_t last_ns;
 };

@@ -24,8 +24,7 @@ FLOWS = 4
 PING_S = 0.05
 # Mbit/s, seconds, of which this many at the start are for settling.
 UP = ((FAST, 10, 6), (SLOW, 9, 2), (FAST, 12, 8))
-# On the way down the senders empty the queue, not we: that takes them longer.
-DOWN = ((FAST, 10, 6), (SLOW, 15, 9))
+DOWN = ((FAST, 10, 6), (SLOW, 11, 5))
 WITHOUT = ((FAST, 5, 2), (SLOW, 6, 2))
 P50_MAX_MS, P95_MAX_MS = 20, 45   # above IDLE_MS
 GOODPUT_LEAST = 0.75              # of the WAN's rate

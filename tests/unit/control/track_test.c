@@ -275,6 +275,74 @@ static void test_loss(void)
 	CU_ASSERT_EQUAL(s.rate[UP].decreases, decreases);
 }
 
+/* 25 ms with so much of a queue, as probes tell of it. */
+static void probe_step(
+	struct track_rate *t, uint64_t queue_ns, uint64_t capacity_bps, uint64_t load_bps)
+{
+	struct track_input in = {.load_bps = load_bps, .rtt_ns = 40 * MS};
+	bool rebase = false;
+
+	s.now_ns += 25 * MS;
+	in.figures = (struct track_figures){.fresh_ns = s.now_ns,
+		.newest_sent_ns = s.now_ns,
+		.queue_ns = queue_ns,
+		.newest_ns = queue_ns,
+		.achieved_bps = capacity_bps,
+		.samples = (uint32_t)(s.now_ns / MS)};
+	track_rate_step(t, &in, s.now_ns, &rebase);
+	CU_ASSERT_FALSE(rebase);
+}
+
+/* At rate_bps a queue of 40 ms stands up behind a bottleneck of capacity_bps, and is emptied.
+ * Returns how much of the capacity is used then, in percent. */
+static unsigned queue_and_gone(struct track_rate *t, uint64_t rate_bps, uint64_t capacity_bps)
+{
+	probe_step(t, 0, capacity_bps, 0);
+	t->is_starting = false;
+	t->rate_bps = rate_bps;
+	for (int i = 0; i < 100 && !t->is_draining; i++)
+		probe_step(t, 40 * MS, capacity_bps, capacity_bps);
+	for (int i = 0; i < 8; i++)
+		probe_step(t, 40 * MS, capacity_bps, capacity_bps);
+	for (int i = 0; i < 100 && t->is_draining; i++)
+		probe_step(t, 0, capacity_bps, capacity_bps);
+	unsigned percent = (unsigned)((t->rate_bps * 100 + capacity_bps / 2) / capacity_bps);
+	for (int i = 0; i < 100; i++) /* idle: nothing of it is left */
+		probe_step(t, 0, capacity_bps, 0);
+	return percent;
+}
+
+/* Queues that stand up at less than the capacity come of the senders' bursts: they get more room.
+ * Queues of growing beyond it take that back; a capacity that falls says nothing of bursts. */
+static void test_bursts(void)
+{
+	struct track_rate_config config = {
+		.min_bps = 2 * MBIT, .max_bps = 24 * MBIT, .interval_ns = 25 * MS};
+	struct track_rate t;
+	unsigned percent = 0;
+
+	sim_start(&s, 20 * MBIT, 2 * MBIT, 24 * MBIT); /* for its clock */
+	track_rate_init(&t, &config, s.now_ns);
+	CU_ASSERT_EQUAL(queue_and_gone(&t, 24 * MBIT, 20 * MBIT), 92);
+	CU_ASSERT_EQUAL(queue_and_gone(&t, 19 * MBIT, 8 * MBIT), 92);
+	CU_ASSERT_EQUAL(queue_and_gone(&t, 7360000, 8 * MBIT), 90);
+	CU_ASSERT_EQUAL(queue_and_gone(&t, 7200000, 8 * MBIT), 88);
+	for (int i = 0; i < 10; i++)
+		percent = queue_and_gone(&t, 7 * MBIT, 8 * MBIT);
+	CU_ASSERT_EQUAL(percent, 82);
+	CU_ASSERT_EQUAL(queue_and_gone(&t, 8 * MBIT, 8 * MBIT), 83);
+	CU_ASSERT_EQUAL(queue_and_gone(&t, 7900000, 4 * MBIT), 83);
+	for (int i = 0; i < 20; i++)
+		percent = queue_and_gone(&t, 8 * MBIT, 8 * MBIT);
+	CU_ASSERT_EQUAL(percent, 92);
+
+	/* On the way up nobody bursts but we. */
+	config.is_up = true;
+	track_rate_init(&t, &config, s.now_ns);
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL(queue_and_gone(&t, 8 * MBIT, 8 * MBIT), 96);
+}
+
 /* A peer that is authenticated and lies, with a little truth in between; and wild figures. */
 static void test_hostile(void)
 {
@@ -403,4 +471,5 @@ UNIT_TESTS("track", {"a probe's bytes", test_message}, {"steps of the rate, way 
 	{"clocks 100 ppm apart", test_drift}, {"sawtooth", test_sawtooth}, {"idle", test_idle},
 	{"another route", test_route}, {"bounds", test_bounds}, {"silence", test_silence},
 	{"never heard", test_never_heard}, {"stalls", test_stalls}, {"loss", test_loss},
-	{"hostile figures", test_hostile}, {"restarted peer", test_restart})
+	{"bursts of the senders", test_bursts}, {"hostile figures", test_hostile},
+	{"restarted peer", test_restart})
