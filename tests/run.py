@@ -4,9 +4,11 @@
 calls this; by hand: sudo tests/run.py [--list] [NAME...], where NAME is a part of a test's name.
 
 Every test is a program. If it prints "N passed, N failed[, N skipped]", those figures count, else it
-counts as one by its exit code (77: skipped). A test that fails shows the end of its output.
+counts as one by its exit code (77: skipped). A test that fails shows the end of its output. Unit
+tests and fuzz targets run side by side, one a CPU; whatever has a daemon in it runs alone.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -32,6 +34,10 @@ class Test:
         self.name, self.command, self.timeout = name, [str(c) for c in command], timeout
         self.folder = folder
         self.env = {**os.environ, **(env or {})}
+
+    def has_company(self):
+        """Whether others may run at the same time."""
+        return "unit/" in self.name or self.name.startswith("fuzz/")
 
 
 def meson_tests(folder, label, env=None):
@@ -70,12 +76,16 @@ def fuzz_tests(build, seconds, scratch):
     return tests
 
 
+running = set()  # processes of tests
+
+
 def run(test):
     """(passed, failed, skipped, output)"""
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(test.command, stdin=subprocess.DEVNULL, stdout=out,
                                    stderr=subprocess.STDOUT, env=test.env, cwd=test.folder,
                                    start_new_session=True)
+        running.add(process)
         try:
             code = process.wait(test.timeout)
         except subprocess.TimeoutExpired:
@@ -91,6 +101,8 @@ def run(test):
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
             raise
+        finally:
+            running.discard(process)
         out.seek(0)
         text = out.read()
     if code == 77:
@@ -103,6 +115,23 @@ def run(test):
         failed = 1
         text += f"\nexit: {code}\n".encode()
     return passed, failed, skipped, text
+
+
+def timed_run(test):
+    begin = time.monotonic()
+    return (*run(test), time.monotonic() - begin)
+
+
+def tell(test, passed, failed, skipped, text, seconds):
+    """Prints what became of a test; (passed, failed, skipped)."""
+    word = "FAIL" if failed else "ok" if passed else "skip"
+    print(f"{word:4} {test.name}: {passed} passed, {failed} failed"
+          + (f", {skipped} skipped" if skipped else "") + f" ({seconds:.1f} s)", flush=True)
+    if failed:
+        shown = text.decode(errors="replace").splitlines()
+        wrong = [line for line in shown if line.startswith("FAIL")]
+        print("\n".join("     | " + line for line in wrong[:40] + shown[-40:]), flush=True)
+    return passed, failed, skipped
 
 
 def main():
@@ -129,19 +158,18 @@ def main():
             print("\n".join(t.name for t in tests))
             return 0
         total = [0, 0, 0]
-        for test in tests:
-            begin = time.monotonic()
-            *figures, text = run(test)
-            total = [a + b for a, b in zip(total, figures)]
-            passed, failed, skipped = figures
-            word = "FAIL" if failed else "ok" if passed else "skip"
-            print(f"{word:4} {test.name}: {passed} passed, {failed} failed"
-                  + (f", {skipped} skipped" if skipped else "")
-                  + f" ({time.monotonic() - begin:.1f} s)", flush=True)
-            if failed:
-                shown = text.decode(errors="replace").splitlines()
-                wrong = [line for line in shown if line.startswith("FAIL")]
-                print("\n".join("     | " + line for line in wrong[:40] + shown[-40:]), flush=True)
+        company = [t for t in tests if t.has_company()]
+        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            try:
+                for test, result in zip(company, pool.map(timed_run, company)):
+                    total = [a + b for a, b in zip(total, tell(test, *result))]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(running):
+                    os.killpg(process.pid, signal.SIGTERM)
+                raise
+        for test in (t for t in tests if not t.has_company()):
+            total = [a + b for a, b in zip(total, tell(test, *timed_run(test)))]
     passed, failed, skipped = total
     if passed + failed == 0:
         failed = 1
