@@ -102,3 +102,8 @@ bool channel_reply_is_first(const struct channel_reply *reply)
 {
 	return reply->is_first;
 }
+
+uint64_t channel_reply_waited_ns(const struct channel_reply *reply)
+{
+	return reply->waited_ns;
+}

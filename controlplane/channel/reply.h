@@ -15,6 +15,7 @@ struct channel_reply {
 	enum channel_message message;
 	uint64_t client;
 	bool is_first;
+	uint64_t waited_ns;
 	const char *upload; /* NULL: none, or not complete */
 	uint64_t upload_len;
 	struct channel_result result;

@@ -29,8 +29,8 @@ struct slot {
 	uint64_t checked_ns;
 	struct channel_ring requests, replies;
 	struct upload upload;
-	bool has_request; /* request holds one that is not answered yet */
-	bool handed_in;	  /* a handler has had it and was not ready */
+	bool has_request;      /* request holds one that is not answered yet */
+	uint64_t handed_in_ns; /* when a handler had it first and was not ready; 0: none has */
 	struct channel_frame request;
 };
 
@@ -286,7 +286,8 @@ static void session_begin(struct channel_server *server, struct slot *slot, uint
 	memset(&slot->shared->request, 0, sizeof(slot->shared->request));
 	memset(&slot->shared->reply, 0, sizeof(slot->shared->reply));
 	slot->requests.own = slot->replies.own = 0;
-	slot->has_request = slot->handed_in = false;
+	slot->has_request = false;
+	slot->handed_in_ns = 0;
 	slot->session = session;
 	slot->client = server->next_client++;
 	server->stats.sessions++;
@@ -306,7 +307,8 @@ static void session_end(struct channel_server *server, struct slot *slot,
 	free(slot->upload.text);
 	slot->upload = (struct upload){0};
 	slot->session = 0;
-	slot->has_request = slot->handed_in = false;
+	slot->has_request = false;
+	slot->handed_in_ns = 0;
 	server->stats.sessions--;
 	server->stats.sessions_closed++;
 	if (handlers->closed != NULL)
@@ -391,7 +393,7 @@ static int call_handler(struct slot *slot, struct channel_reply *reply,
 }
 
 /* Check slot->request and carry it out. True if a handler was called. */
-static bool serve(struct channel_server *server, struct slot *slot,
+static bool serve(struct channel_server *server, struct slot *slot, uint64_t now_ns,
 	const struct channel_handlers *handlers, void *context)
 {
 	struct channel_frame *request = &slot->request;
@@ -425,17 +427,20 @@ static bool serve(struct channel_server *server, struct slot *slot,
 	} else {
 		terminate_strings(request);
 		reply->client = slot->client;
-		reply->is_first = !slot->handed_in;
+		reply->is_first = slot->handed_in_ns == 0;
+		reply->waited_ns = reply->is_first ? 0 : now_ns - slot->handed_in_ns;
 		reply->upload = slot->upload.len == slot->upload.total ? slot->upload.text : NULL;
 		reply->upload_len = reply->upload != NULL ? slot->upload.len : 0;
 		error = call_handler(slot, reply, handlers, context);
 		called = true;
 	}
 	if (error == -EINPROGRESS) {
-		slot->handed_in = true;
+		if (slot->handed_in_ns == 0)
+			slot->handed_in_ns = now_ns;
 		return called;
 	}
-	slot->has_request = slot->handed_in = false;
+	slot->has_request = false;
+	slot->handed_in_ns = 0;
 	server->stats.requests++;
 	if (error < 0) {
 		server->stats.refused++;
@@ -475,9 +480,13 @@ static void poll_slot(struct channel_server *server, struct slot *slot, uint64_t
 	for (int i = 0; i < POLL_REQUESTS; i++) {
 		int error = channel_ring_space(&slot->replies);
 
-		/* A client gets its next answer when it has taken the last one whole. */
-		if (error >= 0 && error < (int)CHANNEL_REPLIES)
+		/* A client gets its next answer when it has taken the last one whole. It had when a
+		 * handler got the request that is still worked on: who takes that back would keep
+		 * others, who wait for the end of it, waiting for ever. */
+		if (error >= 0 && error < (int)CHANNEL_REPLIES && slot->handed_in_ns == 0)
 			return;
+		if (error >= 0 && error < (int)CHANNEL_REPLIES)
+			error = -EPROTO;
 		if (error >= 0 && !slot->has_request) {
 			error = channel_ring_pop(&slot->requests, &slot->request);
 			if (error == -EAGAIN)
@@ -489,7 +498,7 @@ static void poll_slot(struct channel_server *server, struct slot *slot, uint64_t
 			session_end(server, slot, handlers, context);
 			return;
 		}
-		if (serve(server, slot, handlers, context) || slot->handed_in)
+		if (serve(server, slot, now_ns, handlers, context) || slot->handed_in_ns != 0)
 			return;
 	}
 }

@@ -112,4 +112,7 @@ uint64_t channel_reply_client(const struct channel_reply *reply);
 /* True on the first call for a request, false when it is handed in again after -EINPROGRESS. */
 bool channel_reply_is_first(const struct channel_reply *reply);
 
+/* Time since that first call. */
+uint64_t channel_reply_waited_ns(const struct channel_reply *reply);
+
 #endif

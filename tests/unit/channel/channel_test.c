@@ -28,6 +28,7 @@ static pthread_t poller;
 static volatile int stop_polling;
 static uint64_t longest_poll_ns;
 static uint64_t closed_calls, last_client;
+static volatile uint64_t last_waited_ns; /* of the last call of on_set_bypass() */
 
 static uint64_t now_ns(void)
 {
@@ -86,7 +87,8 @@ static int on_flows(void *context, const struct flows_request *request, struct c
 	return 0;
 }
 
-/* Ready at the fourth call; counts them, and starts over with the next request. */
+/* Ready at the fourth call; counts them, and starts over with the next request. `on` of 2: never
+ * ready. */
 static int on_set_bypass(
 	void *context, const struct set_bypass_request *request, struct channel_reply *reply)
 {
@@ -94,7 +96,10 @@ static int on_set_bypass(
 
 	if (channel_reply_is_first(reply))
 		calls = 0;
-	if (++calls < 4)
+	if (calls == 0 && channel_reply_waited_ns(reply) != 0)
+		return -EINVAL;
+	last_waited_ns = channel_reply_waited_ns(reply);
+	if (++calls < 4 || request->on == 2)
 		return -EINPROGRESS;
 	channel_reply_applied(reply, 43, 2, 2, 38000);
 	return 0;
@@ -697,6 +702,41 @@ static void test_malformed(void)
 	finish();
 }
 
+/* While an answer is awaited nothing is left in the ring of replies. Who says that there is after
+ * all would never be served again, and who waits for him would not either. */
+static void test_rewound(void)
+{
+	static struct channel_frame frame = {.message = MESSAGE_STATUS,
+		.kind = FRAME_REQUEST,
+		.len = sizeof(struct channel_nothing),
+		.session = 99};
+	struct set_bypass_request never = {.on = 2};
+	struct channel_result result;
+	struct hand hand;
+
+	CU_ASSERT_FATAL(start());
+	CU_ASSERT_FATAL(hand_open(&hand, 0));
+	CU_ASSERT_EQUAL(hand_call(&hand, &frame, &result), 0);
+	frame = (struct channel_frame){.message = MESSAGE_SET_BYPASS,
+		.kind = FRAME_REQUEST,
+		.len = sizeof(never),
+		.session = 99};
+	memcpy(frame.payload, &never, sizeof(never));
+	last_waited_ns = 0;
+	channel_ring_push(&hand.requests, &frame);
+	for (int i = 0; i < 1000 && last_waited_ns == 0; i++)
+		pause_us(1000);
+	CU_ASSERT(last_waited_ns > 0);
+	CU_ASSERT_EQUAL(sessions(), 1);
+	__atomic_store_n(&hand.slot->reply.tail, hand.replies.own - 1, __ATOMIC_RELEASE);
+	for (int i = 0; i < 1000 && sessions() > 0; i++)
+		pause_us(1000);
+	CU_ASSERT_EQUAL(sessions(), 0);
+	CU_ASSERT_EQUAL(closed_calls, 1);
+	segment_close(&hand.segment);
+	finish();
+}
+
 static void test_abi(void)
 {
 	struct counters_header *counters;
@@ -851,5 +891,6 @@ UNIT_TESTS("channel", {"calls, refusals, waiting", test_calls},
 	{"garbage over the whole segment", test_scribbler_everywhere},
 	{"garbage in one client's own slot", test_scribbler_in_own_slot},
 	{"segment cut short", test_truncated}, {"malformed messages", test_malformed},
-	{"other ABI", test_abi}, {"stalled, killed and restarted daemon", test_killed_daemon},
+	{"ring rewound while waiting", test_rewound}, {"other ABI", test_abi},
+	{"stalled, killed and restarted daemon", test_killed_daemon},
 	{"names, modes, second daemon", test_names_and_modes})
