@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_acl.h>
 #include <rte_branch_prediction.h>
@@ -23,7 +24,11 @@
 
 #define BURST 64 /* flows classified together */
 #define VLAN_ID_MAX 4094
-#define CONTEXTS_MAX 64
+#define CONTEXTS_MAX 128
+/* Rules compiled together: from PART_MIN on twice as many for as long as the whole set can be
+ * expected to take SET_BUILD_NS at most. */
+#define PART_MIN 64u
+#define SET_BUILD_NS UINT64_C(2000000000)
 
 #define PROTO_TCP 6
 #define PROTO_UDP 17
@@ -56,15 +61,14 @@ enum field {
 
 RTE_ACL_RULE_DEF(acl_rule, FIELDS6);
 
-/* The rules of one family in the order of the policy, cut into as many contexts as rte_acl needs.
- */
+/* The rules of one family in the order of the policy, cut into contexts: see build_set(). */
 struct rule_set {
 	struct rte_acl_ctx *acl[CONTEXTS_MAX];
 	unsigned count;
 };
 
 struct classifier {
-	unsigned users; /* policies; control thread only */
+	unsigned users; /* plans; shared by the control thread and the one that builds plans */
 	struct rule_set set4, set6;
 	uint32_t default_class;
 	uint32_t rule_class[]; /* class id of each rule */
@@ -180,32 +184,58 @@ static int build_context(
 	return err;
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* With parts of `size` rules, one of which took part_ns: would parts of twice as many be built in
+ * time too? Each may take four times as long. */
+static bool may_grow(uint32_t size, uint32_t n, uint64_t part_ns)
+{
+	return size < n && 4 * part_ns * ((n + 2 * size - 1) / (2 * size)) < SET_BUILD_NS;
+}
+
 /*
- * Compile n rules into as few contexts as possible. Rules with ranges and wildcards in many fields
- * multiply each other in rte_acl's tries until it gives up: then each half goes by itself.
+ * Compile n rules into few contexts, in bounded time. Rules with ranges, prefixes and wildcards in
+ * many fields multiply each other in rte_acl's tries: twice as many take four to eight times as
+ * long, until it gives up. Such rules are cut into parts, each of which is one more look-up for a
+ * new flow; others stay together.
  */
 static int build_set(
 	struct rule_set *set, const char *rules, uint32_t n, unsigned fields, int socket)
 {
-	uint32_t half = n / 2;
-	int err;
+	uint32_t size = PART_MIN, all = n;
+	bool grows = true;
 
-	if (n == 0)
-		return 0;
-	if (set->count == CONTEXTS_MAX)
-		return -ENOMEM;
-	err = build_context(&set->acl[set->count], rules, n, fields, socket);
-	if (err == 0) {
-		set->count++;
-		return 0;
+	while (n > 0) {
+		uint64_t start_ns = thread_cpu_ns();
+		uint32_t part = RTE_MIN(size, n);
+		struct rte_acl_ctx *acl;
+		int err;
+
+		if (set->count == CONTEXTS_MAX)
+			return -ENOMEM;
+		while ((err = build_context(&acl, rules, part, fields, socket)) != 0 && part > 1) {
+			grows = false;
+			part /= 2;
+		}
+		if (err != 0)
+			return err;
+		grows = grows && may_grow(size, all, thread_cpu_ns() - start_ns);
+		if (grows) {
+			rte_acl_free(acl);
+			size *= 2;
+			continue;
+		}
+		set->acl[set->count++] = acl;
+		rules += (size_t)part * RTE_ACL_RULE_SZ(fields);
+		n -= part;
 	}
-	if (n == 1)
-		return err;
-	err = build_set(set, rules, half, fields, socket);
-	if (err != 0)
-		return err;
-	return build_set(
-		set, rules + (size_t)half * RTE_ACL_RULE_SZ(fields), n - half, fields, socket);
+	return 0;
 }
 
 /* Compile what concerns one family (4 or 6). 0 or a negative errno. */
@@ -270,7 +300,7 @@ struct classifier *classifier_create(
 
 struct classifier *classifier_share(struct classifier *c)
 {
-	c->users++;
+	__atomic_add_fetch(&c->users, 1, __ATOMIC_RELAXED);
 	return c;
 }
 
@@ -292,7 +322,7 @@ bool classifier_is_same(const struct policy *a, const uint32_t *a_class_ids, con
 
 void classifier_destroy(struct classifier *c)
 {
-	if (c == NULL || --c->users > 0)
+	if (c == NULL || __atomic_sub_fetch(&c->users, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	for (unsigned i = 0; i < c->set4.count; i++)
 		rte_acl_free(c->set4.acl[i]);

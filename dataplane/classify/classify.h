@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The rules of a policy, compiled: which class a flow belongs to. Built by the control thread with
- * every new policy, asked by the workers for new flows and once more for each flow after a change
+ * The rules of a policy, compiled: which class a flow belongs to. Built anew for every policy with
+ * other rules, asked by the workers for new flows and once more for each flow after a change
  * of policy. The matching itself is rte_acl's, one context for IPv4 and one for IPv6.
  */
 #ifndef SLUICE_CLASSIFY_CLASSIFY_H
@@ -20,14 +20,15 @@ struct classifier;
 /*
  * Compile the rules of `policy`; neither it nor class_ids is needed afterwards. class_ids[i] is the
  * class id (flow.class_id) of policy->classes[i]. NULL with rte_errno: ENOMEM, or what rte_acl
- * says. Control thread; takes up to seconds for thousands of rules with ranges in many fields.
+ * says. Any thread, one at a time; takes up to seconds for thousands of rules with ranges in many
+ * fields.
  */
 struct classifier *classifier_create(
 	const struct policy *policy, const uint32_t *class_ids, int socket);
 
 /*
  * Use it for another policy too, which has the same rules for the same class ids: returns it, and
- * it is destroyed when classifier_destroy() was called once more. Control thread.
+ * it is destroyed when classifier_destroy() was called once more. Any thread.
  */
 struct classifier *classifier_share(struct classifier *classifier);
 
@@ -35,7 +36,7 @@ struct classifier *classifier_share(struct classifier *classifier);
 bool classifier_is_same(const struct policy *a, const uint32_t *a_class_ids, const struct policy *b,
 	const uint32_t *b_class_ids);
 
-/* Free it, once no worker can use it any more. NULL is allowed. Control thread. */
+/* Free it, once no worker can use it any more. NULL is allowed. Any thread. */
 void classifier_destroy(struct classifier *classifier);
 
 /*
