@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From a policy to a plan: what plan.h declares. Control thread, but for plan_find_peer(). */
+/* From a policy to a plan: what plan.h declares. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

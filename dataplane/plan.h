@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the workers work by: the plan (a policy, made ready for use) and the links (the peers as
- * they are right now). Both are built whole by the control thread, published as one pointer each,
- * never changed, and freed once every worker has let go of them (control/publish.c).
+ * they are right now). Both are built whole (a plan by a thread of control/build.c), published as
+ * one pointer each, never changed, and freed once every worker has let go of them
+ * (control/publish.c).
  */
 #ifndef SLUICE_PLAN_H
 #define SLUICE_PLAN_H
@@ -40,7 +41,7 @@ struct links {
  * Make a plan of `policy`, with `generation`. Classes that `previous` (may be NULL) has by the same
  * name keep their ids; `previous` is the plan that the workers use or change to. The plan owns the
  * policy from then on. NULL without memory, with `error` saying so; the policy is then still the
- * caller's.
+ * caller's. Any thread, one at a time.
  */
 struct plan *plan_build(struct policy *policy, const struct plan *previous, uint32_t generation,
 	char *error, size_t error_len);

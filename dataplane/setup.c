@@ -28,6 +28,9 @@
  * rings of the ports may hold. */
 #define BUFFERS_DEFAULT 65535u
 #define BUFFERS_QUEUE_PAIR 2048u
+/* Policies that may take a second to compile. */
+#define LONG_CLASSES 10000u
+#define LONG_RULES 500u
 #define MB 1000000 /* as people are told */
 #define MIB (1024 * 1024)
 
@@ -418,6 +421,21 @@ static void say_memory(const struct daemon *d, const struct policy *policy)
 		(unsigned)(class_bytes(policy) * d->worker_count / MB));
 }
 
+/* The first plan. Says so where it takes long. */
+static struct plan *build_plan(struct policy *policy, char *error, size_t len)
+{
+	uint64_t start_ns = clock_now_ns();
+	struct plan *plan;
+
+	if (policy->class_count >= LONG_CLASSES || policy->rule_count >= LONG_RULES)
+		printf("compiling %u classes and %u rules\n", policy->class_count,
+			policy->rule_count);
+	plan = plan_build(policy, NULL, 1, error, len);
+	if (clock_now_ns() - start_ns >= 1000000000u)
+		printf("compiled in %u ms\n", (unsigned)((clock_now_ns() - start_ns) / 1000000));
+	return plan;
+}
+
 int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len)
 {
 	const struct policy_appliance *a = &policy->appliance;
@@ -480,7 +498,7 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 
 	rc = -ENOMEM;
 	d->links = calloc(1, sizeof(*d->links));
-	plan = plan_build(policy, NULL, 1, error, len);
+	plan = build_plan(policy, error, len);
 	if (plan == NULL || d->links == NULL)
 		goto fail;
 	d->plan = plan;

@@ -150,7 +150,7 @@ int cli_change(struct cli *cli, enum channel_message message, const void *reques
 
 	if (client == NULL)
 		return 1;
-	if (client_call(client, message, request, NULL, NULL, CLI_TIMEOUT_MS, &result) != 0)
+	if (client_call(client, message, request, NULL, NULL, CLI_CHANGE_TIMEOUT_MS, &result) != 0)
 		return call_failed(cli, &result);
 	cli_report_change(cli, &result);
 	return 0;

@@ -12,6 +12,9 @@
 #include "controlplane/cli/out.h"
 
 #define CLI_TIMEOUT_MS 5000
+/* Of a change: a hundred thousand classes take some seconds to read and to compile, and it may wait
+ * in line behind another one. */
+#define CLI_CHANGE_TIMEOUT_MS 60000
 #define CLI_INSTANCE_DEFAULT "sluice"
 
 struct cli {

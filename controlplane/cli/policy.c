@@ -9,9 +9,6 @@
 
 #include "controlplane/cli/cli.h"
 
-/* A hundred thousand classes take some seconds to read and to compile. */
-#define APPLY_TIMEOUT_MS 60000
-
 static const char *const problem_words[] = {"error", "warning", NULL};
 
 static const struct column problem_columns[] = {
@@ -126,10 +123,10 @@ static int upload_and_apply(
 	error = client_upload(client, text, len, CLI_TIMEOUT_MS, &result);
 	if (error == 0 && check_only)
 		error = client_list(client, MESSAGE_POLICY_APPLY, &request, add_problem, &problems,
-			APPLY_TIMEOUT_MS, &result);
+			CLI_CHANGE_TIMEOUT_MS, &result);
 	else if (error == 0)
 		error = client_call(client, MESSAGE_POLICY_APPLY, &request, add_problem, &problems,
-			APPLY_TIMEOUT_MS, &result);
+			CLI_CHANGE_TIMEOUT_MS, &result);
 	free(text);
 	print_problems(cli, file, &problems);
 	if (result.next != 0)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/control/build.h"
 #include "dataplane/control/control.h"
 #include "dataplane/control/peers.h"
 #include "dataplane/control/publish.h"
@@ -128,60 +129,6 @@ static void watch_workers(struct daemon *d, uint64_t now_ns)
 	}
 }
 
-int control_apply(struct control *c, struct policy *policy, struct publish_result *result,
-	char *error, size_t error_len)
-{
-	struct daemon *d = c->daemon;
-	struct policy *previous = policy_copy(d->plan->policy);
-	struct plan *plan = NULL;
-
-	if (previous != NULL)
-		plan = plan_build(policy, d->plan, c->generation + 1, error, error_len);
-	else
-		snprintf(error, error_len, "no memory to keep the present policy");
-	if (plan == NULL) {
-		policy_free(previous);
-		policy_free(policy);
-		return -ENOMEM;
-	}
-	/* What waits for confirmation has not earned to be gone back to. */
-	if (c->confirm_deadline_ns != 0 && c->previous != NULL) {
-		policy_free(previous);
-	} else {
-		policy_free(c->previous);
-		c->previous = previous;
-		c->previous_generation = c->generation;
-	}
-	c->generation++;
-	c->applied_realtime_ns = control_realtime_ns();
-	publish_plan(d, plan, result);
-	printf("policy %u: %s, on %u/%u workers in %u us\n", c->generation, policy->file,
-		result->workers, result->workers_all, (unsigned)(result->duration_ns / 1000));
-	return 0;
-}
-
-/* `policy apply --confirm SECONDS` and nobody confirmed: back to what was before. */
-static void roll_back_unconfirmed(struct control *c, uint64_t now_ns)
-{
-	struct publish_result result;
-	char error[256];
-
-	if (c->confirm_deadline_ns == 0 || now_ns < c->confirm_deadline_ns)
-		return;
-	c->confirm_deadline_ns = 0;
-	printf("policy %u was not confirmed, rolled back\n", c->generation);
-	struct policy *previous = c->previous;
-	c->previous = NULL;
-	if (previous == NULL)
-		return;
-	if (control_apply(c, previous, &result, error, sizeof(error)) != 0)
-		printf("rollback failed: %s\n", error);
-	/* What nobody confirmed is nothing to go back to. */
-	policy_free(c->previous);
-	c->previous = NULL;
-	c->previous_generation = 0;
-}
-
 static void loop(struct control *c)
 {
 	struct daemon *d = c->daemon;
@@ -192,8 +139,9 @@ static void loop(struct control *c)
 
 		take_punted(c, now_ns);
 		peers_tick(c, now_ns);
+		build_tick(c);
+		build_take_back(c, now_ns);
 		channel_server_poll(d->channel, &control_handlers, c);
-		roll_back_unconfirmed(c, now_ns);
 		track_tick(c, now_ns);
 		rates_tick(c->rates, d, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
@@ -267,6 +215,7 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	rc = 0;
 
 done:
+	build_stop(c);
 	peers_destroy(c->peers);
 	track_destroy(c->track);
 	rates_destroy(c->rates);

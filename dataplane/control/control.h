@@ -26,18 +26,12 @@ struct control {
 	struct policy *previous;      /* what `policy rollback` returns to; NULL: nothing */
 	uint32_t previous_generation;
 	uint64_t confirm_deadline_ns; /* apply --confirm: roll back at this time; 0: not waiting */
+	struct change *change;	      /* that is under way, build.h; NULL: none */
 	uint64_t started_ns;
 };
 
 /* Run until SIGTERM or SIGINT: 0. A negative errno and a sentence if it could not start. */
 int control_run(struct daemon *d, char *error, size_t error_len);
-
-/*
- * Put `policy` in force as the next generation, keeping the present one for a rollback. Takes over
- * the policy, also on failure. 0, or a negative errno with a sentence in error.
- */
-int control_apply(struct control *c, struct policy *policy, struct publish_result *result,
-	char *error, size_t error_len);
 
 /* Send a frame out of a port: a bounded copy through the ring of a worker. Dropped and counted by
  * nobody when the ring or the pool is full: whoever needs it sent asks again. */

@@ -85,22 +85,29 @@ unsigned publish_pending(struct daemon *d)
 void publish_plan(struct daemon *d, struct plan *plan, struct publish_result *result)
 {
 	struct plan *old = (struct plan *)(uintptr_t)d->plan;
-	uint64_t start_ns = clock_now_ns(), now_ns = start_ns;
-	uint32_t behind = d->worker_count;
 
+	*result = (struct publish_result){.generation = plan->generation,
+		.workers_all = d->worker_count,
+		.start_ns = clock_now_ns()};
 	__atomic_store_n(&d->plan, plan, __ATOMIC_RELEASE);
-	while (now_ns - start_ns < WAIT_NS) {
-		behind = workers_behind(d, plan->generation);
+	retire(d, old, old->generation, plan_free);
+}
+
+bool publish_done(struct daemon *d, struct publish_result *result, uint64_t wait_ns)
+{
+	uint64_t begin_ns = clock_now_ns(), now_ns;
+	unsigned behind;
+
+	for (;;) {
+		behind = workers_behind(d, result->generation);
 		now_ns = clock_now_ns();
-		if (behind == 0)
+		result->workers = result->workers_all - behind;
+		result->duration_ns = now_ns - result->start_ns;
+		if (behind == 0 || now_ns - begin_ns >= wait_ns)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = 5000}, NULL);
 	}
-	if (result != NULL)
-		*result = (struct publish_result){.workers = d->worker_count - behind,
-			.workers_all = d->worker_count,
-			.duration_ns = now_ns - start_ns};
-	retire(d, old, old->generation, plan_free);
+	return behind == 0 || result->duration_ns >= WAIT_NS;
 }
 
 void publish_links(struct daemon *d, struct links *links)

@@ -9,15 +9,19 @@
 #include "dataplane/daemon.h"
 
 struct publish_result {
-	uint32_t workers; /* that use the new plan */
+	uint32_t generation;
+	uint32_t workers; /* that use it */
 	uint32_t workers_all;
+	uint64_t start_ns;
 	uint64_t duration_ns; /* from the publishing to the last of them */
 };
 
-/* Put a plan in force and wait, a second at most, until the workers use it (a large change takes
- * them several rounds). A worker that stalls longer takes it up when it comes back; the old plan is
- * kept until every worker uses a later one. */
+/* Put a plan in force. The old one is kept until every worker uses a later one. */
 void publish_plan(struct daemon *d, struct plan *plan, struct publish_result *result);
+
+/* True once the workers use it, or a second after it was published: a large change takes them
+ * several rounds; one that stalls longer takes it up when it comes back. Waits wait_ns at most. */
+bool publish_done(struct daemon *d, struct publish_result *result, uint64_t wait_ns);
 
 /* Plans that are kept because workers have not taken up a later one. While this is
  * PUBLISH_PENDING_MAX no other plan should be put in force: memory is bounded. */
