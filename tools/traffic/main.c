@@ -36,7 +36,8 @@ static void usage(FILE *to)
 	      "  --from S --window S --windows N   counts bytes in windows from S seconds after\n"
 	      "                  the first datagram of each port; delays are of these too\n"
 	      "  --series        also time and one-way delay of every datagram\n"
-	      "  --echo          answers every datagram with its number and the marks so far\n",
+	      "  --echo          answers every datagram with its number and the marks so far\n"
+	      "  --seconds S     from its start (until SIGTERM)\n",
 		to);
 }
 

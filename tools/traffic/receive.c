@@ -127,7 +127,8 @@ int receive_run(const struct options *o)
 	}
 	for (unsigned i = 0; i < o->port_count; i++)
 		polled[i] = (struct pollfd){.fd = bound_socket(o, o->ports[i]), .events = POLLIN};
-	while (!stop_asked) {
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(o->seconds * NSEC);
+	while (!stop_asked && clock_ns(CLOCK_MONOTONIC) < end_ns) {
 		if (poll(polled, o->port_count, 100) < 0 && errno != EINTR)
 			die("poll");
 		for (unsigned i = 0; i < o->port_count; i++)
