@@ -442,10 +442,14 @@ int cmd_show_classes(struct cli *cli, int argc, char **argv)
 	if (full != NULL)
 		cli_keep(cli, "class", full, offsetof(struct class_record, name), &records);
 	if (cli->out.json) {
-		struct rows rows = make_rows(&records, 0, records.count);
+		struct class_row row;
 
-		out_table(&cli->out, "classes", columns, COUNT_OF(columns), &rows, "");
-		rows_free(&rows);
+		out_rows_start(&cli->out, "classes");
+		for (size_t i = 0; i < records.count; i++) {
+			fill(&row, rows_at(&records, i), 0);
+			out_row(&cli->out, columns, COUNT_OF(columns), &row);
+		}
+		out_rows_end(&cli->out);
 	} else if (full != NULL) {
 		print_full(cli, &records, full);
 	} else {

@@ -12,6 +12,7 @@
 #include "controlplane/cli/out.h"
 
 #define CELL_MAX 264
+#define INDENT 2 /* of JSON, a level */
 
 const char *const out_way_words[] = {"up", "down", NULL};
 const char *const out_compression_words[] = {"off", "on", "dry-run", NULL};
@@ -45,19 +46,92 @@ void out_start(struct out *out)
 {
 	json_decref(out->root);
 	out->root = out->json ? json_object() : NULL;
+	out->begun = false;
+}
+
+/* A value as it stands in a document, `depth` levels down. */
+static void print_json(struct out *out, const json_t *value, int depth)
+{
+	char *text = json_dumps(value, JSON_INDENT(INDENT) | JSON_ENCODE_ANY);
+
+	if (text == NULL) {
+		out->failed = true;
+		return;
+	}
+	for (const char *line = text, *end;; line = end + 1) {
+		end = strchrnul(line, '\n');
+		fwrite(line, 1, (size_t)(end - line), out->text);
+		if (*end == '\0')
+			break;
+		fprintf(out->text, "\n%*s", INDENT * depth, "");
+	}
+	free(text);
+}
+
+/* The document up to the value of a key. */
+static void print_key(struct out *out, const char *key)
+{
+	json_t *name = json_string(key);
+
+	fprintf(out->text, "%s\n%*s", out->begun ? "," : "{", INDENT, "");
+	out->begun = true;
+	print_json(out, name, 0);
+	fputs(": ", out->text);
+	json_decref(name);
+}
+
+/* What the document has so far, and begin anew behind it. */
+static void print_root(struct out *out)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(out->root, key, value)
+	{
+		print_key(out, key);
+		print_json(out, value, 1);
+	}
+	json_object_clear(out->root);
 }
 
 int out_finish(struct out *out)
 {
-	bool failed = false;
+	bool failed;
 
-	if (out->json && json_object_size(out->root) > 0) {
-		failed = json_dumpf(out->root, out->text, JSON_INDENT(2)) != 0 ||
-			 fputc('\n', out->text) == EOF;
+	if (out->json) {
+		print_root(out);
+		if (out->begun)
+			fputs("\n}\n", out->text);
 	}
 	json_decref(out->root);
 	out->root = NULL;
+	failed = out->failed;
+	out->failed = false;
 	return fflush(out->text) != 0 || failed || ferror(out->text) ? -EIO : 0;
+}
+
+void out_rows_start(struct out *out, const char *key)
+{
+	print_root(out);
+	print_key(out, key);
+	fputc('[', out->text);
+	out->rows = 0;
+}
+
+void out_row(struct out *out, const struct column *columns, size_t column_count, const void *record)
+{
+	json_t *row = out_json_record(columns, column_count, record);
+
+	fprintf(out->text, "%s\n%*s", out->rows++ > 0 ? "," : "", 2 * INDENT, "");
+	print_json(out, row, 2);
+	json_decref(row);
+}
+
+void out_rows_end(struct out *out)
+{
+	if (out->rows > 0)
+		fprintf(out->text, "\n%*s", INDENT, "");
+	fputc(']', out->text);
 }
 
 static const char *word_of(const struct column *column, uint64_t value)
@@ -303,12 +377,10 @@ void out_table(struct out *out, const char *key, const struct column *columns, s
 		return;
 	}
 
-	json_t *array = json_array();
-
+	out_rows_start(out, key);
 	for (size_t r = 0; r < rows->count; r++)
-		json_array_append_new(
-			array, out_json_record(columns, column_count, rows_at(rows, r)));
-	json_object_set_new(out->root, key, array);
+		out_row(out, columns, column_count, rows_at(rows, r));
+	out_rows_end(out);
 }
 
 void out_record(struct out *out, const char *key, const struct column *columns, size_t column_count,

@@ -66,18 +66,28 @@ void rows_free(struct rows *rows);
 struct out {
 	bool json;
 	FILE *text;   /* where text goes */
-	json_t *root; /* the document, JSON mode only */
+	json_t *root; /* what the document has that is not printed yet, JSON mode only */
+	bool begun;   /* something of it is printed */
+	bool failed;
+	size_t rows; /* of the table that is being printed */
 };
 
 /* Start over: an empty document in JSON mode. */
 void out_start(struct out *out);
 
-/* JSON mode: print the document. 0, or -EIO if it could not be written. Text mode: flush. */
+/* JSON mode: print the rest of the document. 0, or -EIO if it could not be written. Text mode:
+ * flush. */
 int out_finish(struct out *out);
 
 /* A table of rows, `key` in JSON. `none` is printed as text in place of an empty table. */
 void out_table(struct out *out, const char *key, const struct column *columns, size_t column_count,
 	const struct rows *rows, const char *none);
+
+/* JSON mode only: the same row by row, each printed at once. There may be hundreds of thousands. */
+void out_rows_start(struct out *out, const char *key);
+void out_row(
+	struct out *out, const struct column *columns, size_t column_count, const void *record);
+void out_rows_end(struct out *out);
 
 /* One record, a line a field; an object `key` in JSON. */
 void out_record(struct out *out, const char *key, const struct column *columns, size_t column_count,
