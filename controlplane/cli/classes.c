@@ -30,6 +30,20 @@ struct class_row {
 	char police[CLASSES_POLICE_MAX];
 };
 
+/* What the flows of a class get. A group has none, and what its options say of them has no effect.
+ */
+#define COLUMN_OF_FLOWS(kind, key, title, field)                                                   \
+	{                                                                                          \
+		key, title, COLUMN_##kind, offsetof(struct class_row, field),                      \
+			sizeof(((struct class_row *)0)->field), NULL,                              \
+			offsetof(struct class_row, r.is_group)                                     \
+	}
+#define COLUMN_OF_AQM(key, title)                                                                  \
+	{                                                                                          \
+		key, title, COLUMN_WORD, offsetof(struct class_row, r.aqm), sizeof(uint64_t),      \
+			aqm_words, offsetof(struct class_row, r.is_group)                          \
+	}
+
 static const struct column columns[] = {
 	COLUMN(TEXT, NULL, "CLASS", class_row, tree_name),
 	COLUMN(TEXT, "name", NULL, class_row, r.name),
@@ -42,7 +56,7 @@ static const struct column columns[] = {
 	COLUMN(NUMBER, "weight", NULL, class_row, r.weight),
 	COLUMN(LIMIT_BRIEF, "assured_bps", "ASSURED", class_row, r.assured_bps),
 	COLUMN(LIMIT_BRIEF, "ceil_bps", "CEIL", class_row, r.ceil_bps),
-	COLUMN(LIMIT, "flow_rate_bps", NULL, class_row, r.flow_rate_bps),
+	COLUMN_OF_FLOWS(LIMIT, "flow_rate_bps", NULL, r.flow_rate_bps),
 	COLUMN(RATE_BRIEF, "rate_bps", "RATE", class_row, r.rate_bps),
 	COLUMN(RATE, "borrowed_bps", NULL, class_row, r.borrowed_bps),
 	COLUMN(PERCENT, "borrowed_share", "BORROWS", class_row, borrowed),
@@ -79,20 +93,20 @@ static const struct column columns[] = {
 	COLUMN(TIME, NULL, "WAN", class_row, r.rtt_wan.p50_ns),
 	COLUMN(BYTES, "burst_bytes", NULL, class_row, r.burst_bytes),
 	COLUMN(TIME, "burst_ns", NULL, class_row, r.burst_ns),
-	COLUMN(BYTES, "flow_burst_bytes", NULL, class_row, r.flow_burst_bytes),
-	COLUMN(TIME, "flow_burst_ns", NULL, class_row, r.flow_burst_ns),
-	COLUMN(BYTES, "queue_limit_bytes", NULL, class_row, r.queue_limit_bytes),
-	COLUMN(TIME, "queue_limit_ns", NULL, class_row, r.queue_limit_ns),
-	COLUMN_OF_WORDS("aqm", NULL, class_row, r.aqm, aqm_words),
-	COLUMN(TIME, "aqm_target_ns", NULL, class_row, r.aqm_target_ns),
-	COLUMN(FLAG, "ecn", NULL, class_row, r.ecn),
-	COLUMN(TEXT, "per", NULL, class_row, per),
-	COLUMN(TEXT, "police", NULL, class_row, police),
-	COLUMN(RATE, "police_cir_bps", NULL, class_row, r.police_cir_bps),
-	COLUMN(BYTES, "police_cbs_bytes", NULL, class_row, r.police_cbs_bytes),
-	COLUMN(RATE, "police_eir_bps", NULL, class_row, r.police_eir_bps),
-	COLUMN(BYTES, "police_ebs_bytes", NULL, class_row, r.police_ebs_bytes),
-	COLUMN(FLAG, "compress", NULL, class_row, r.compress),
+	COLUMN_OF_FLOWS(BYTES, "flow_burst_bytes", NULL, r.flow_burst_bytes),
+	COLUMN_OF_FLOWS(TIME, "flow_burst_ns", NULL, r.flow_burst_ns),
+	COLUMN_OF_FLOWS(BYTES, "queue_limit_bytes", NULL, r.queue_limit_bytes),
+	COLUMN_OF_FLOWS(TIME, "queue_limit_ns", NULL, r.queue_limit_ns),
+	COLUMN_OF_AQM("aqm", NULL),
+	COLUMN_OF_FLOWS(TIME, "aqm_target_ns", NULL, r.aqm_target_ns),
+	COLUMN_OF_FLOWS(FLAG, "ecn", NULL, r.ecn),
+	COLUMN_OF_FLOWS(TEXT, "per", NULL, per),
+	COLUMN_OF_FLOWS(TEXT, "police", NULL, police),
+	COLUMN_OF_FLOWS(RATE, "police_cir_bps", NULL, r.police_cir_bps),
+	COLUMN_OF_FLOWS(BYTES, "police_cbs_bytes", NULL, r.police_cbs_bytes),
+	COLUMN_OF_FLOWS(RATE, "police_eir_bps", NULL, r.police_eir_bps),
+	COLUMN_OF_FLOWS(BYTES, "police_ebs_bytes", NULL, r.police_ebs_bytes),
+	COLUMN_OF_FLOWS(FLAG, "compress", NULL, r.compress),
 };
 
 /* One class in full: a line a field. */
@@ -107,9 +121,9 @@ static const struct column full_columns[] = {
 	COLUMN(LIMIT, NULL, "assured", class_row, r.assured_bps),
 	COLUMN(LIMIT, NULL, "ceiling", class_row, r.ceil_bps),
 	COLUMN(TEXT, NULL, "  burst of both", class_row, burst),
-	COLUMN(LIMIT, NULL, "flow rate", class_row, r.flow_rate_bps),
-	COLUMN(TEXT, NULL, "  per", class_row, per),
-	COLUMN(TEXT, NULL, "  burst", class_row, flow_burst),
+	COLUMN_OF_FLOWS(LIMIT, NULL, "flow rate", r.flow_rate_bps),
+	COLUMN_OF_FLOWS(TEXT, NULL, "  per", per),
+	COLUMN_OF_FLOWS(TEXT, NULL, "  burst", flow_burst),
 	COLUMN(RATE, NULL, "rate now", class_row, r.rate_bps),
 	COLUMN(PERCENT, NULL, "  borrowed", class_row, borrowed),
 	COLUMN(COUNT, NULL, "sent packets", class_row, r.sent_packets),
@@ -118,23 +132,23 @@ static const struct column full_columns[] = {
 	COLUMN(RATIO, NULL, "  ratio", class_row, ratio),
 	COLUMN(BYTES, NULL, "  charged", class_row, r.charged_bytes),
 	COLUMN(BYTES, NULL, "  borrowed", class_row, r.borrowed_bytes),
-	COLUMN(FLAG, NULL, "compression", class_row, r.compress),
+	COLUMN_OF_FLOWS(FLAG, NULL, "compression", r.compress),
 	COLUMN(BYTES, NULL, "backlog", class_row, r.backlog_bytes),
 	COLUMN(COUNT, NULL, "  packets", class_row, r.backlog_packets),
 	COLUMN(COUNT, NULL, "  flows", class_row, r.backlog_flows),
 	COLUMN(TIME, NULL, "  age", class_row, r.backlog_age_ns),
-	COLUMN(BYTES, NULL, "  a flow's limit", class_row, r.queue_limit_bytes),
-	COLUMN(TIME, NULL, "  limit in time", class_row, r.queue_limit_ns),
-	COLUMN_OF_WORDS(NULL, "AQM", class_row, r.aqm, aqm_words),
-	COLUMN(TIME, NULL, "  target", class_row, r.aqm_target_ns),
-	COLUMN(FLAG, NULL, "  ECN", class_row, r.ecn),
+	COLUMN_OF_FLOWS(BYTES, NULL, "  a flow's limit", r.queue_limit_bytes),
+	COLUMN_OF_FLOWS(TIME, NULL, "  limit in time", r.queue_limit_ns),
+	COLUMN_OF_AQM(NULL, "AQM"),
+	COLUMN_OF_FLOWS(TIME, NULL, "  target", r.aqm_target_ns),
+	COLUMN_OF_FLOWS(FLAG, NULL, "  ECN", r.ecn),
 	COLUMN(COUNT, NULL, "dropped: tail", class_row, r.dropped_tail),
 	COLUMN(COUNT, NULL, "  too old", class_row, r.dropped_time),
 	COLUMN(COUNT, NULL, "  AQM", class_row, r.dropped_aqm),
 	COLUMN(COUNT, NULL, "  no memory", class_row, r.dropped_memory),
 	COLUMN(COUNT, NULL, "  policed", class_row, r.dropped_police),
 	COLUMN(COUNT, NULL, "marked (ECN)", class_row, r.marked),
-	COLUMN(TEXT, NULL, "policer", class_row, police),
+	COLUMN_OF_FLOWS(TEXT, NULL, "policer", police),
 	COLUMN(COUNT, NULL, "  green", class_row, r.colour[0]),
 	COLUMN(COUNT, NULL, "  yellow", class_row, r.colour[1]),
 	COLUMN(COUNT, NULL, "  red", class_row, r.colour[2]),

@@ -160,6 +160,15 @@ static double double_of(const struct column *column, const void *record)
 	return value;
 }
 
+static bool says_nothing(const struct column *column, const void *record)
+{
+	uint64_t flag = 0;
+
+	if (column->unless != 0)
+		memcpy(&flag, (const char *)record + column->unless, sizeof(flag));
+	return flag != 0;
+}
+
 json_t *out_json_string(const char *text, size_t len)
 {
 	len = strnlen(text, len);
@@ -197,44 +206,42 @@ static json_t *json_dist(const struct channel_dist *dist)
 	return object;
 }
 
+static json_t *json_value(const struct column *c, const void *record)
+{
+	const char *at = (const char *)record + c->offset;
+	json_t *value;
+
+	if (says_nothing(c, record))
+		return json_null();
+	switch (c->kind) {
+	case COLUMN_TEXT:
+		return out_json_string(at, c->size);
+	case COLUMN_WORD:
+		return json_string(word_of(c, number_of(c, record)));
+	case COLUMN_FLAG:
+		return json_boolean(number_of(c, record));
+	case COLUMN_PERCENT:
+	case COLUMN_RATIO:
+		value = json_real(double_of(c, record));
+		/* Not a number: nothing to divide by. */
+		return value != NULL ? value : json_null();
+	case COLUMN_SIGNED:
+		return json_integer((json_int_t)number_of(c, record));
+	case COLUMN_DIST:
+		return json_dist((const struct channel_dist *)at);
+	default:
+		return json_number(number_of(c, record));
+	}
+}
+
 json_t *out_json_record(const struct column *columns, size_t column_count, const void *record)
 {
 	json_t *object = json_object();
 
-	for (size_t i = 0; i < column_count; i++) {
-		const struct column *c = &columns[i];
-		const char *at = (const char *)record + c->offset;
-		json_t *value;
-
-		if (c->key == NULL)
-			continue;
-		switch (c->kind) {
-		case COLUMN_TEXT:
-			value = out_json_string(at, c->size);
-			break;
-		case COLUMN_WORD:
-			value = json_string(word_of(c, number_of(c, record)));
-			break;
-		case COLUMN_FLAG:
-			value = json_boolean(number_of(c, record));
-			break;
-		case COLUMN_PERCENT:
-		case COLUMN_RATIO:
-			value = json_real(double_of(c, record));
-			if (value == NULL) /* not a number: nothing to divide by */
-				value = json_null();
-			break;
-		case COLUMN_SIGNED:
-			value = json_integer((json_int_t)number_of(c, record));
-			break;
-		case COLUMN_DIST:
-			value = json_dist((const struct channel_dist *)at);
-			break;
-		default:
-			value = json_number(number_of(c, record));
-		}
-		json_object_set_new(object, c->key, value);
-	}
+	for (size_t i = 0; i < column_count; i++)
+		if (columns[i].key != NULL)
+			json_object_set_new(
+				object, columns[i].key, json_value(&columns[i], record));
 	return object;
 }
 
@@ -252,6 +259,10 @@ static void cell(const struct column *c, const void *record, char text[CELL_MAX]
 	uint64_t value;
 	double real;
 
+	if (says_nothing(c, record)) {
+		strcpy(text, "-");
+		return;
+	}
 	switch (c->kind) {
 	case COLUMN_TEXT:
 		snprintf(text, CELL_MAX, "%.*s", (int)strnlen(at, c->size), at);

@@ -40,16 +40,18 @@ struct column {
 	enum column_kind kind;
 	size_t offset, size;
 	const char *const *words; /* COLUMN_WORD, ends with NULL */
+	/* Says nothing ("-", null) where the uint64_t at this offset is not 0; 0: always does. */
+	size_t unless;
 };
 
 #define COLUMN(kind, key, title, type, field)                                                      \
 	{                                                                                          \
 		key, title, COLUMN_##kind, offsetof(struct type, field),                           \
-			sizeof(((struct type *)0)->field), NULL                                    \
+			sizeof(((struct type *)0)->field), NULL, 0                                 \
 	}
 #define COLUMN_OF_WORDS(key, title, type, field, words)                                            \
 	{                                                                                          \
-		key, title, COLUMN_WORD, offsetof(struct type, field), sizeof(uint64_t), words     \
+		key, title, COLUMN_WORD, offsetof(struct type, field), sizeof(uint64_t), words, 0  \
 	}
 
 /* Rows of one size, growing. Zeroed: empty; row_bytes is set by who uses it. */

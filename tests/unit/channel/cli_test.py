@@ -85,6 +85,11 @@ def test_json():
           d[3]["borrowed_share"] == 0.25 and
           d[1]["backlog_age_ns"] == d[3]["backlog_age_ns"] == 3 * 10**6 and
           d[1]["queue_delay"]["samples"] == 0, d[1])
+    check("of a group's flows nothing is said", all(d[1][x] is None and d[2][x] is not None for x in (
+        "flow_rate_bps", "flow_burst_bytes", "flow_burst_ns", "queue_limit_bytes",
+        "queue_limit_ns", "aqm", "aqm_target_ns", "ecn", "per", "police", "police_cir_bps",
+        "police_cbs_bytes", "police_eir_bps", "police_ebs_bytes", "compress")) and
+          (d[2]["aqm"], d[2]["queue_limit_bytes"], d[2]["ecn"]) == ("codel", 512000, True), d[1])
     check("a group borrows what it sends above its own assured rate",
           d[1]["borrowed_bps"] == d[1]["rate_bps"] - d[1]["assured_bps"] == 6000000 and
           d[1]["borrowed_share"] == 0.375, d[1])
@@ -241,7 +246,10 @@ def test_text():
           max(map(len, result.stdout.splitlines())))
     result = ctl("show", "classes", "office")
     check("a group in full", result.returncode == 0 and "kind              group" in result.stdout
-          and "rate now          16.0 Mbit/s" in result.stdout, result)
+          and "rate now          16.0 Mbit/s" in result.stdout and all(
+              "\n%-16s  -\n" % title in result.stdout for title in (
+                  "flow rate", "  per", "  a flow's limit", "  limit in time", "AQM", "  ECN",
+                  "compression", "policer")), result)
     result = ctl("top")
     check("top into a pipe prints once", result.returncode == 0 and "voice" in result.stdout and
           "\x1b" not in result.stdout, result)
