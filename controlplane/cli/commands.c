@@ -52,12 +52,12 @@ const struct command commands[] = {
 		"RATE|unlimited] [weight NUMBER] [priority NUMBER] [parent CLASS|none] [burst "
 		"SIZE|TIME|auto] [flow-burst SIZE|TIME] [per flow|src|dst|lan|wan|src/24...] "
 		"[queue-time TIME|none] [queue-size SIZE] [aqm none|codel|pie|dualpi2] "
-		"[aqm-target TIME|auto] [ecn true|false] [police none|srtcm|trtcm|trtcm-4115] "
+		"[aqm-target TIME|auto] [ecn on|off] [police none|srtcm|trtcm|trtcm-4115] "
 		"[cir RATE] [cbs SIZE|auto] [pir RATE] [pbs SIZE|auto] [eir RATE] [ebs SIZE|auto] "
-		"[colour-aware true|false] [green pass|drop|DSCP] [yellow pass|drop|DSCP] [red "
-		"pass|drop|DSCP] [compress true|false]",
+		"[colour-aware on|off] [green pass|drop|DSCP] [yellow pass|drop|DSCP] [red "
+		"pass|drop|DSCP] [compress on|off]",
 		"Change a class at once, until the next policy apply or restart. Words and values "
-		"are those of the configuration file.",
+		"are those of the configuration file; on is true there, off is false.",
 		cmd_set_class},
 	{"set flow-rate", "CLASS RATE|unlimited",
 		"Change the rate that each flow of a class (or each host, as its `per` says) may "

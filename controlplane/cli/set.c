@@ -167,12 +167,14 @@ int cmd_set_compression(struct cli *cli, int argc, char **argv)
 
 int cmd_set_bypass(struct cli *cli, int argc, char **argv)
 {
-	static const char *const words[] = {"off", "on", NULL};
+	/* As everywhere with what is on or off, the file's words are understood too. */
+	static const char *const words[] = {"off", "on", "false", "true", NULL};
 	struct set_bypass_request request = {0};
 
 	if (argc != 1)
 		return cli_error(cli, -EINVAL, "set bypass takes one of off, on");
 	if (cli_word(cli, "bypass", argv[0], words, &request.on) != 0)
 		return 1;
+	request.on %= 2;
 	return cli_change(cli, MESSAGE_SET_BYPASS, &request);
 }

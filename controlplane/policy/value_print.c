@@ -42,7 +42,7 @@ const char *value_accepted(const struct option *o, char text[VALUE_ACCEPTED_MAX]
 		snprintf(text, size, "the path of a file");
 		break;
 	case OPTION_BOOL:
-		snprintf(text, size, "true or false");
+		snprintf(text, size, "true (also \"on\") or false (also \"off\")");
 		break;
 	case OPTION_WORD:
 		words_text(o, text, size);

@@ -30,7 +30,7 @@ static bool is_plain(const struct option *o, const char *text)
 	       (o->type == OPTION_INT && (o->empty == NULL || strcasecmp(o->empty, text) != 0));
 }
 
-/* true, false, 24 and -4 as a word. */
+/* true, off, 24 and -4 as a word. */
 static int from_plain(const struct option *o, const char *text, void *base, char why[VALUE_WHY_MAX])
 {
 	bool is_true = strcasecmp(text, "true") == 0;
@@ -44,9 +44,20 @@ static int from_plain(const struct option *o, const char *text, void *base, char
 		*(bool *)((char *)base + o->offset) = is_true;
 		return 0;
 	}
+	if (o->type == OPTION_BOOL && value_is_switch(text, (bool *)((char *)base + o->offset)))
+		return 0;
 	snprintf(why, VALUE_WHY_MAX, "%s is %s", quoted,
 		o->type == OPTION_BOOL ? "neither true nor false" : "not a whole number");
 	return -EINVAL;
+}
+
+bool value_is_switch(const char *text, bool *value)
+{
+	bool on = strcasecmp(text, "on") == 0;
+
+	if (on || strcasecmp(text, "off") == 0)
+		*value = on;
+	return on || strcasecmp(text, "off") == 0;
 }
 
 int value_from_words(const struct policy *policy, const struct option *o, const char *text,

@@ -541,6 +541,9 @@ int value_from_text(const struct policy *policy, const struct option *o, const c
 	case OPTION_PARENT:
 		return from_reference(policy, o, text, base, why);
 	case OPTION_BOOL:
+		if (value_is_switch(text, (bool *)((char *)base + o->offset)))
+			return 0;
+		break;
 	case OPTION_INT:
 	case OPTION_SIGNED:
 	case OPTION_NETWORKS:

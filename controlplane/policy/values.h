@@ -68,6 +68,9 @@ const char *value_text(const struct policy *policy, const struct option *o, cons
 int value_from_words(const struct policy *policy, const struct option *o, const char *text,
 	void *base, char error[POLICY_ERROR_MAX]);
 
+/* True for "on" and "off", which OPTION_BOOL takes beside true and false; sets *value then. */
+bool value_is_switch(const char *text, bool *value);
+
 /* The numeric field of OPTION_INT, _RATE, _TIME, _SIZE and _MEMORY. */
 uint64_t value_number(const struct option *o, const void *base);
 

@@ -249,7 +249,7 @@ def set_everything(daemon):
     changed(daemon, "set", "link", "b0", "down", "50mbit")
     changed(daemon, "set", "class", "voice", "burst", "5", "ms", "flow-burst", "20 kB", "per",
             "dst", "queue-time", "100ms", "queue-size", "64", "kB", "aqm", "dualpi2", "aqm-target",
-            "2ms", "ecn", "false", "ceil", "30%")
+            "2ms", "ecn", "off", "ceil", "30%")
     changed(daemon, "set", "class", "voice", "police", "srtcm", "cir", "1mbit", "cbs", "20", "kB",
             "ebs", "30kB", "green", "ef", "red", "drop", "colour-aware", "true")
     changed(daemon, "set", "flow-rate", "voice", "3", "Mbit/s")
@@ -267,12 +267,12 @@ def set_everything(daemon):
          row["police"].startswith("RFC 2697 colour-aware: CIR 1.00 Mbit/s, CBS 20.0 kB, EBS 30"),
          f"`show classes voice` says {row}")
     changed(daemon, "set", "class", "voice", "police", "none", "aqm", "codel", "per", "flow",
-            "ceil", "unlimited", "cir", "none", "ecn", "true")
+            "ceil", "unlimited", "cir", "none", "ecn", "on")
     changed(daemon, "set", "flow-rate", "voice", "unlimited")
     changed(daemon, "set", "link", "b0", "down", "none", "overhead", 24)
-    for state in ("on", "off"):
+    for state in ("on", "off", "true", "false"):
         changed(daemon, "set", "bypass", state)
-        need(daemon.ctl("show", "status")["status"]["bypass"] == (state == "on"),
+        need(daemon.ctl("show", "status")["status"]["bypass"] == (state in ("on", "true")),
              f"bypass is not {state}")
     changed(daemon, "set", "compression", "on")
 

@@ -27,7 +27,7 @@ struct option_case {
 #define BAD_NAMES                                                                                  \
 	"\"\"", "\"a b\"", "\"a/b\"", "\"-a\"", "\"\xc3\xa4\"", "5", "true", "[ \"a\" ]",          \
 		"\"abcdefghijklmnopqrstuvwxyzabcdef\"", "\"a\\x01\""
-#define BAD_BOOLS "1", "0", "\"true\"", "\"yes\"", "( true )"
+#define BAD_BOOLS "1", "0", "\"true\"", "\"yes\"", "\"\"", "( true )"
 #define BAD_RANGES(max, above)                                                                     \
 	"-1", above, "\"" above "\"", "\"5-" above "\"", "\"9-5\"", "\"5-\"", "\"-5\"", "\"5-x\"", \
 		"\"\"", "\"x\"", "true", "5.0", "[ 5 ]", "4294967301"
@@ -39,7 +39,7 @@ struct option_case {
 static const struct option_case cases[] = {
 	{"", "compression", {"\"on\"", "\"off\"", "\"dry-run\"", "\"ON\""},
 		{"true", "\"dryrun\"", "\"\"", "1"}},
-	{"", "bypass", {"true", "false", "TRUE"}, {BAD_BOOLS}},
+	{"", "bypass", {"true", "false", "TRUE", "\"on\"", "\"Off\""}, {BAD_BOOLS}},
 
 	{"appliance", "name", {"\"a\"", "\"Branch-1.x_y\""}, {BAD_NAMES}},
 	{"appliance", "workers",
@@ -52,7 +52,7 @@ static const struct option_case cases[] = {
 	{"appliance", "control_cpu", {"0", "1023"},
 		{"-1", "1024", "\"0\"", "4294967296", "-4294967295", "0.0"}},
 	{"appliance", "poll", {"\"adaptive\"", "\"busy\""}, {"\"bussy\"", "true", "\"\""}},
-	{"appliance", "hugepages", {"true", "false"}, {BAD_BOOLS}},
+	{"appliance", "hugepages", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"appliance", "memory", {"\"auto\"", "\"64 MiB\"", "\"1024 GiB\"", "\"1 GiB\""},
 		{"512", "\"512\"", "\"63 MiB\"", "\"1025 GiB\"", "\"100 MB\"", "0",
 			"\"unlimited\""}},
@@ -130,7 +130,7 @@ static const struct option_case cases[] = {
 		{"true", "false", "\"fq\"", "\"\"", "1"}},
 	{"classes", "aqm_target", {"\"auto\"", "\"100 us\"", "\"1 s\""},
 		{"\"99 us\"", "\"1001 ms\"", "5", "\"5\"", "\"none\"", "\"0 s\""}},
-	{"classes", "ecn", {"true", "false"}, {BAD_BOOLS}},
+	{"classes", "ecn", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "police", {"\"none\""},
 		{"\"policer\"", "\"\"", "true", "2698", "\"trtcm4115\""}},
 	{"classes", "cir", {"\"none\"", "\"64 kbit/s\"", "\"400 Gbit/s\""}, {BAD_RATES, "\"5 %\""}},
@@ -139,12 +139,12 @@ static const struct option_case cases[] = {
 	{"classes", "cbs", {"\"auto\"", "\"1500 B\"", "\"4 GB\""}, {BAD_BURSTS}},
 	{"classes", "pbs", {"\"auto\"", "\"30 kB\""}, {BAD_BURSTS}},
 	{"classes", "ebs", {"\"auto\"", "\"30 kB\""}, {BAD_BURSTS}},
-	{"classes", "colour_aware", {"true", "false"}, {BAD_BOOLS}},
+	{"classes", "colour_aware", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "green", {"\"pass\"", "\"drop\"", "\"af11\"", "0", "63", "\"46\"", "\"EF\""},
 		{BAD_ACTIONS}},
 	{"classes", "yellow", {"\"pass\"", "\"af12\""}, {BAD_ACTIONS}},
 	{"classes", "red", {"\"drop\"", "\"default\""}, {BAD_ACTIONS}},
-	{"classes", "compress", {"true", "false"}, {BAD_BOOLS}},
+	{"classes", "compress", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 
 	{"rules", "match", {"{ }", "{ dport = 5; }"}, {"5", "( )", "\"x\"", "true"}},
 	{"rules", "class", {"\"default\"", "\"c\""}, {"\"d\"", "\"\"", "0", "true"}},
@@ -181,7 +181,7 @@ static const struct option_case cases[] = {
 	{"peers", "framing", {"\"tunnel\""}, {"\"transparent\"", "1"}},
 	{"peers", "path", {"\"routed\"", "\"bridged\""}, {"\"bridge\"", "true"}},
 	{"peers", "path_mtu", {"576", "1500"}, {"575", "1501", "9001", "\"1400\""}},
-	{"peers", "mss_clamp", {"true", "false"}, {BAD_BOOLS}},
+	{"peers", "mss_clamp", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 };
 
 /* A valid configuration, an option a line. */
