@@ -25,9 +25,12 @@
 #define SAMPLES_MAX 4096u
 #define RUNS 3u
 #define PACKETS_SPARE 4096u
+#define AWAY 256u /* packets that have left and are not offered again yet */
 #define MEMORY_MB "2560"
 #define GBPS 1000000000ull
 #define REACHED_BPS (5 * GBPS / 2)
+#define CLOSED_BPS 1000u
+#define CLOSED_NS 60000000000ull /* longer than a lease of that rate */
 #define OVERHEAD 24u
 /* Cache lines that a packet of row_equal meets between leaving and leaving again, and that aren't
  * those of another packet of the burst: struct pkt 2, flow record 2 (class_id, bucket), queue 1. */
@@ -47,7 +50,7 @@ static uint64_t reasons[REASON_COUNT];
 struct subject {
 	struct shaper *shaper;
 	struct shaper_shared *shared;
-	struct shaper_config *closed, *open; /* while the queues are filled, and then */
+	struct shaper_config *config;
 	struct sched_reference *sched;
 	uint64_t now_ns;
 };
@@ -109,7 +112,7 @@ static uint32_t first_class(const struct row *row)
 	return row->tree ? 1 + TREE_GROUPS : 1;
 }
 
-static struct shaper_config *config_new(const struct row *row, uint32_t count, uint64_t link_bps)
+static struct shaper_config *config_new(const struct row *row, uint32_t count)
 {
 	uint32_t first = first_class(row), n = first + row->classes;
 	struct shaper_config *config =
@@ -120,7 +123,7 @@ static struct shaper_config *config_new(const struct row *row, uint32_t count, u
 	config->class_count = n;
 	config->overhead_bytes = OVERHEAD;
 	config->frame_min_bytes = SHAPER_FRAME_MIN;
-	config->link_bps = link_bps;
+	config->link_bps = row->link_bps;
 	config->link_burst_ns = 20000;
 	for (uint32_t i = 0; i < n; i++) {
 		struct shaper_class_config *c = &config->classes[i];
@@ -156,16 +159,14 @@ static void shaper_new(struct subject *on, const struct row *row, uint32_t count
 		.socket = SOCKET_ID_ANY,
 		.reasons = reasons};
 
-	/* Closed: next to nothing gets out while the queues are filled. */
-	on->closed = config_new(row, count, row->direct ? row->link_bps : 1000);
-	on->open = config_new(row, count, row->link_bps);
-	params.classes_max = on->open->class_count;
+	on->config = config_new(row, count);
+	params.classes_max = on->config->class_count;
 	on->now_ns = 1000000000000;
 	on->shared = shaper_shared_create(params.classes_max, 0, 1, SOCKET_ID_ANY);
 	on->shaper = on->shared ? shaper_create(&params, on->shared) : NULL;
 	if (on->shaper == NULL)
 		fail("no memory for the shaper");
-	while (!shaper_configure(on->shaper, on->closed, on->now_ns))
+	while (!shaper_configure(on->shaper, on->config, on->now_ns))
 		;
 }
 
@@ -174,8 +175,7 @@ static void subject_free(struct subject *on)
 	shaper_destroy(on->shaper);
 	if (on->shared != NULL)
 		shaper_shared_destroy(on->shared);
-	config_free(on->closed);
-	config_free(on->open);
+	config_free(on->config);
 	sched_reference_destroy(on->sched);
 }
 
@@ -250,12 +250,16 @@ static void packets_prepare(const struct subject *on, const struct row *row, uin
 	free(packet_order);
 }
 
-/* Put all packets into the queues; what gets out at first goes in again. */
-static void fill(struct subject *on, uint32_t total)
+/* Put all packets into the queues; what gets out at first goes in again. The shaper's link is as
+ * good as closed meanwhile, by its rate alone: with another configuration its queues would be old
+ * ones (RFC 8290), and who comes back a new one that goes first. */
+static void fill(struct subject *on, const struct row *row, uint32_t total)
 {
 	struct rte_mbuf *out[BURST];
 	uint32_t missing = 0;
 
+	if (on->shaper != NULL)
+		shaper_shared_set_link(on->shared, CLOSED_BPS, on->now_ns);
 	for (uint32_t i = 0; i < total; i += BURST) {
 		unsigned n = total - i < BURST ? total - i : BURST;
 		unsigned direct = enqueue(on, &packets[i], n, out);
@@ -265,9 +269,10 @@ static void fill(struct subject *on, uint32_t total)
 	for (uint32_t i = 0; i < missing; i++)
 		if (enqueue(on, &packets[i], 1, out) != 0)
 			fail("the queues could not be filled");
-	if (on->shaper != NULL)
-		while (!shaper_configure(on->shaper, on->open, on->now_ns))
-			;
+	if (on->shaper == NULL)
+		return;
+	on->now_ns += CLOSED_NS;
+	shaper_shared_set_link(on->shared, row->link_bps, on->now_ns);
 }
 
 /* The stages before have just had the packets and their flows in hand. */
@@ -282,26 +287,58 @@ static void touch(struct rte_mbuf **pkts, unsigned n)
 	}
 }
 
-/* Packets that leave are offered again, behind the others of their flow. */
+/* Packets that have left, in order, until they are offered again. */
+struct away {
+	struct rte_mbuf *packets[2 * AWAY];
+	uint32_t in, out;
+};
+
+static unsigned away_take(struct away *away, unsigned keep, struct rte_mbuf **pkts)
+{
+	unsigned n = 0;
+
+	while (n < BURST && away->in - away->out > keep)
+		pkts[n++] = away->packets[away->out++ % (2 * AWAY)];
+	return n;
+}
+
+/* Returns how many of them have left for the first time (touch() counts). */
+static unsigned away_put(struct away *away, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned first = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		first += pkt_of(pkts[i])->rx_ns == 0;
+		away->packets[away->in++ % (2 * AWAY)] = pkts[i];
+	}
+	return first;
+}
+
+/*
+ * Packets that leave are offered again, but not before those of many other flows have left: a
+ * scheduler that goes on with a queue as long as there is something in it would stay with the same
+ * few for ever. All must have had their turn in the end, or it was not the same work.
+ */
 static struct result cycle(struct subject *on, const struct row *row, uint32_t count)
 {
 	static double in[SAMPLES_MAX], out[SAMPLES_MAX];
-	struct rte_mbuf *burst[2][BURST];
+	struct rte_mbuf *again[BURST], *gone[BURST];
+	struct away away = {.in = 0};
 	uint32_t total = count * row->depth, samples = 0, calls = 0;
 	uint32_t warm_up = total + 20000, most = 2 * total + 200000;
-	uint64_t in_cycles = 0, out_cycles = 0, sent = 0, sample_sent = 0;
+	uint32_t keep = total / 4 < AWAY ? total / 4 : AWAY;
+	uint64_t in_cycles = 0, out_cycles = 0, sent = 0, sample_sent = 0, seen = 0;
 	uint64_t pace = row->link_bps == REACHED_BPS && on->sched != NULL
 				? row->step_ns * rte_get_tsc_hz() / NS_PER_S
 				: 0;
 	uint64_t due = rte_rdtsc();
-	unsigned n = 0;
 
 	while (sent < most && samples < SAMPLES_MAX) {
-		struct rte_mbuf **gone = burst[calls & 1], **again = burst[~calls & 1];
 		while (pace != 0 && rte_rdtsc() < due)
 			;
 		due += pace;
 		on->now_ns += row->step_ns;
+		unsigned n = away_take(&away, keep, again);
 		touch(again, n);
 		uint64_t start = rte_rdtsc();
 		unsigned direct = n ? enqueue(on, again, n, gone) : 0;
@@ -310,6 +347,7 @@ static struct result cycle(struct subject *on, const struct row *row, uint32_t c
 		uint64_t end = rte_rdtsc();
 		in_cycles += middle - start;
 		out_cycles += end - middle;
+		seen += away_put(&away, gone, n);
 		sent += n;
 		sample_sent += n;
 		if (++calls % CALLS_A_SAMPLE != 0)
@@ -320,9 +358,12 @@ static struct result cycle(struct subject *on, const struct row *row, uint32_t c
 		}
 		in_cycles = out_cycles = sample_sent = 0;
 	}
-	rte_pktmbuf_free_bulk(burst[~calls & 1], n);
+	for (unsigned n; (n = away_take(&away, 0, again)) != 0;)
+		rte_pktmbuf_free_bulk(again, n);
 	if (samples == 0)
 		fail("no samples");
+	if (seen * 100 < (uint64_t)total * 99)
+		fail("flows were left out: not the same work");
 	return (struct result){median(in, samples), median(out, samples)};
 }
 
@@ -383,7 +424,7 @@ static struct result run_once(const struct row *row, uint32_t count, bool refere
 		result = pass(&on, &used, count);
 		rte_pktmbuf_free_bulk(packets, count * used.depth);
 	} else {
-		fill(&on, count * used.depth);
+		fill(&on, &used, count * used.depth);
 		result = cycle(&on, &used, count);
 	}
 	subject_free(&on);
