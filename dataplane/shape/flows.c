@@ -33,6 +33,17 @@ static inline bool is_sparse(const struct queue *q)
 	return q->packets > 0 && q->deficit - (int32_t)q->bytes > SHAPE_FLOW_QUANTUM / 2;
 }
 
+/* Lists lead from one cold queue to the next, too slowly: what comes into a list now is noted where
+ * it will be of use, in a queue that came into it some places before. */
+static inline void note_listed(struct shaper *s, uint32_t index)
+{
+	uint32_t *before = &s->listed_last[s->listed_at];
+
+	s->pool.queues[*before].later = index;
+	*before = index;
+	s->listed_at = s->listed_at + 1 < QUEUES_AHEAD ? s->listed_at + 1 : 0;
+}
+
 /*
  * Into its list. Flows of TCP at their fair share run empty now and then, and come back as new
  * ones with full-size frames. A flow with so little that half a quantum is left goes before them,
@@ -43,6 +54,7 @@ static void queue_place(struct shaper *s, struct queue_list *list, uint32_t inde
 	struct queue *queues = s->pool.queues, *q = &queues[index];
 	uint32_t at = list->head;
 
+	note_listed(s, index);
 	/* Where the last one is sparse all are. */
 	if (q->state != QUEUE_NEW || !is_sparse(q) || is_sparse(&queues[list->tail])) {
 		queue_list_append(&s->pool, list, index);
@@ -143,7 +155,7 @@ void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum q
 	to->stats->backlog_packets += q->packets;
 	to->stats->backlog_bytes += q->bytes;
 	to->stats->backlog_flows++;
-	memset(&q->pie, 0, sizeof(q->pie)); /* the AQM may be another */
+	queue_clear_aqm(q); /* it may be another */
 	q->class_id = class_id_of(s, to);
 	q->kind = to->aqm == AQM_DUALPI2 ? q->kind : QUEUE_CLASSIC;
 	q->host = to->per == PER_FLOW ? 0 : host_queue_of(s, to, q->flow, s->now_ns);
@@ -199,16 +211,21 @@ static void next_round(struct shaper *s, uint32_t index)
 	queue_relist(s, index, QUEUE_OLD);
 }
 
-/* With many flows each is cold: fetch the next one's packet and the queue behind. */
-static inline void prefetch_behind(struct shaper *s, const struct queue *q)
+/* With many flows each is cold. Any of these queues may have been served or freed since. */
+static inline void prefetch_ahead(struct shaper *s, const struct queue *q)
 {
-	struct queue *ahead = &s->pool.queues[q->next];
+	uint32_t *third = &s->soon[s->soon_at], *second = &s->soon[s->soon_at ^ QUEUES_STEP];
+	const struct queue *next = &s->pool.queues[*third], *ahead = &s->pool.queues[*second];
 
+	if (next->packets > 1)
+		rte_prefetch0(&pkt_of(pkt_of(next->head)->next)->wire_bytes);
 	if (ahead->head != NULL) {
 		rte_prefetch0(&pkt_of(ahead->head)->wire_bytes);
 		rte_prefetch0(&ahead->flow->shape[s->way]);
 	}
-	rte_prefetch0(&s->pool.queues[ahead->next]);
+	rte_prefetch0(&s->pool.queues[q->later]);
+	*third = q->later;
+	s->soon_at = (s->soon_at + 1) % (2 * QUEUES_STEP);
 }
 
 /* The flow of a host that is next, 0 if it has none left. */
@@ -286,7 +303,7 @@ uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_
 				continue;
 			q = &s->pool.queues[i];
 		}
-		prefetch_behind(s, q);
+		prefetch_ahead(s, q);
 		if ((c->aqm != AQM_NONE || c->queue_limit_ns != 0) && !aqm_head(s, c, q, now_ns))
 			queue_emptied(s, i);
 		else

@@ -102,6 +102,7 @@ uint32_t host_queue_of(struct shaper *s, struct shape_class *c, struct flow *f, 
 	if (i == 0)
 		return 0;
 	struct queue *q = &s->pool.queues[i];
+	memset(&q->host_part, 0, sizeof(q->host_part));
 	q->class_id = class_id_of(s, c);
 	q->host_part.bucket = fs->host.bucket;
 	q->host_part.generation = fs->host.generation;

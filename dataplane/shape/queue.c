@@ -6,6 +6,7 @@
 #include "dataplane/shape/queue.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <rte_malloc.h>
@@ -44,7 +45,7 @@ uint32_t queue_alloc(struct queue_pool *pool)
 	if (i != 0) {
 		pool->free = pool->queues[i].next;
 		pool->used++;
-		memset(&pool->queues[i], 0, sizeof(struct queue));
+		memset(&pool->queues[i], 0, offsetof(struct queue, codel));
 	}
 	return i;
 }

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/codel.h"
@@ -55,6 +56,7 @@ struct queue {
 	uint8_t state;	   /* enum queue_state */
 	uint8_t kind;	   /* enum queue_kind */
 	uint8_t reserved[2];
+	uint32_t later; /* a queue that was listed QUEUES_AHEAD places behind: only a hint */
 
 	/* Line 1 */
 	union {
@@ -81,9 +83,17 @@ int queue_pool_create(struct queue_pool *pool, const char *name, uint32_t count,
 /* Frees the packets that are still in the queues, too. */
 void queue_pool_destroy(struct queue_pool *pool);
 
-/* An empty queue, or 0. Goes back with queue_free() when empty and in no list. */
+/* An empty queue, line 1 not cleared yet, or 0. Goes back with queue_free() when empty and in no
+ * list. */
 uint32_t queue_alloc(struct queue_pool *pool);
 void queue_free(struct queue_pool *pool, uint32_t index);
+
+/* A new flow, or one that comes under another AQM. */
+static inline void queue_clear_aqm(struct queue *q)
+{
+	memset(&q->codel, 0, sizeof(q->codel));
+	memset(&q->pie, 0, sizeof(q->pie));
+}
 
 static inline void queue_push(struct queue *q, struct rte_mbuf *m, struct pkt *p)
 {

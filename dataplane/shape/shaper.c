@@ -56,8 +56,8 @@ static void charge_tree(
 }
 
 /* The packet leaves now: what is its own or its flow's. charge_turn() is the rest. */
-static inline void charge_packet(
-	struct shaper *s, struct shape_class *c, struct pkt *p, uint32_t lender, uint64_t now_ns)
+static inline void charge_packet(struct shaper *s, struct shape_class *c, struct pkt *p,
+	struct flow *flow, uint32_t lender, uint64_t now_ns)
 {
 	uint32_t bytes = p->charged_bytes;
 
@@ -65,12 +65,12 @@ static inline void charge_packet(
 	p->lender = lender;
 	if (!(c->limits & LIMIT_FLOW))
 		return;
-	struct flow_shape *fs = &p->flow->shape[s->way];
+	struct flow_shape *fs = &flow->shape[s->way];
 	if (c->per == PER_FLOW) {
 		fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
 		fs->stamp = (uint32_t)(now_ns >> 32);
 	} else {
-		flow_host_charge(s, c, p->flow, bytes, now_ns);
+		flow_host_charge(s, c, flow, bytes, now_ns);
 	}
 }
 
@@ -143,7 +143,7 @@ static inline bool pass_directly(
 			!link_ready(s, lender != PKT_LENDER_LINK, c->priority, bytes, now_ns))
 			return false;
 	}
-	charge_packet(s, c, p, lender, now_ns);
+	charge_packet(s, c, p, p->flow, lender, now_ns);
 	charge_turn(s, c, 1, bytes, bytes, lender);
 	return true;
 }
@@ -200,6 +200,8 @@ static uint32_t queue_open(struct shaper *s, struct shape_class *c, struct pkt *
 	q->class_id = class_id_of(s, c);
 	q->host = host;
 	q->kind = c->aqm == AQM_DUALPI2 && p->ecn & 1 ? QUEUE_L4S : QUEUE_CLASSIC;
+	if (c->aqm != AQM_NONE)
+		queue_clear_aqm(q);
 	q->deficit = SHAPE_FLOW_QUANTUM;
 	q->round_at = host != 0 ? s->pool.queues[host].host_part.flows.served : c->flows.served;
 	p->flow->shape[s->way].queue = i;
@@ -386,7 +388,8 @@ static unsigned serve_turn(struct shaper *s, struct shape_class *c, uint32_t len
 			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
 		want = p->charged_bytes;
 		bytes += want;
-		charge_packet(s, c, p, lender, now_ns);
+		/* Not p->flow: that is another line. */
+		charge_packet(s, c, p, q->flow, lender, now_ns);
 		queue_sent(s, i, want);
 		out[sent++] = m;
 	} while (sent < max && bytes < allowance);

@@ -18,6 +18,11 @@
 #define SHAPE_PRIORITIES 8u
 #define SHAPE_FLOW_QUANTUM 1600 /* DRR among flows: a full-size frame with its overhead */
 
+/* How many packets before its turn a queue is fetched into the cache, in three steps of
+ * QUEUES_STEP: the queue, its packet and its flow's bucket, the packet behind. */
+#define QUEUES_AHEAD 24u
+#define QUEUES_STEP 8u
+
 /* struct shape_class.limits: what a packet of the class meets */
 #define LIMIT_FLOW 0x01 /* its flow's or host's bucket */
 #define LIMIT_CEIL 0x02
@@ -101,6 +106,10 @@ struct shaper {
 	uint32_t refresh_class;
 	uint32_t turns_left; /* that may be passed on in this call without a packet */
 	uint32_t random;     /* of AQM */
+	uint32_t listed_last[QUEUES_AHEAD]; /* queues, as they came into lists; a ring */
+	uint32_t listed_at;
+	uint32_t soon[2 * QUEUES_STEP]; /* queues whose turn comes; a ring */
+	uint32_t soon_at;
 	enum way way;
 	unsigned worker, workers;
 	int32_t link_turn; /* bytes that this worker may still borrow of the link in its turns */
