@@ -6,7 +6,7 @@
  * make a loop on the way, and a pass may stop anywhere and go on in the next round of the worker.
  * config.c prepares configurations on the control thread.
  */
-#include "dataplane/shape/shaper_private.h"
+#include "dataplane/shape/flows.h"
 
 #define STEP_CLASSES 256u /* changed in one call: some 50 us */
 

@@ -5,7 +5,7 @@
  * L4S flows before Classic ones within their share (dualpi2.h). A queue whose own bucket is spent
  * waits in the wheel. tree.c has chosen the class, shaper.c charges and sends.
  */
-#include "dataplane/shape/shaper_private.h"
+#include "dataplane/shape/flows.h"
 
 #include "controlplane/channel/counters.h"
 
@@ -16,50 +16,11 @@ static inline bool is_host(const struct queue *q)
 	return q->flow == NULL;
 }
 
-/* The lists that a queue belongs in. */
-static inline struct queue_lists *owner_of(struct shaper *s, const struct queue *q)
+void queue_place_sparse(struct shaper *s, struct queue_list *list, uint32_t index)
 {
-	return q->host != 0 ? &s->pool.queues[q->host].host_part.flows
-			    : &s->classes[q->class_id].flows;
-}
-
-static inline struct queue_list *list_of(struct queue_lists *lists, const struct queue *q)
-{
-	return q->state == QUEUE_NEW ? &lists->kind[q->kind].fresh : &lists->kind[q->kind].old;
-}
-
-static inline bool is_sparse(const struct queue *q)
-{
-	return q->packets > 0 && q->deficit - (int32_t)q->bytes > SHAPE_FLOW_QUANTUM / 2;
-}
-
-/* Lists lead from one cold queue to the next, too slowly: what comes into a list now is noted where
- * it will be of use, in a queue that came into it some places before. */
-static inline void note_listed(struct shaper *s, uint32_t index)
-{
-	uint32_t *before = &s->listed_last[s->listed_at];
-
-	s->pool.queues[*before].later = index;
-	*before = index;
-	s->listed_at = s->listed_at + 1 < QUEUES_AHEAD ? s->listed_at + 1 : 0;
-}
-
-/*
- * Into its list. Flows of TCP at their fair share run empty now and then, and come back as new
- * ones with full-size frames. A flow with so little that half a quantum is left goes before them,
- * behind its like (a few of them: the walk is bounded), or calls would wait for a frame of each.
- */
-static void queue_place(struct shaper *s, struct queue_list *list, uint32_t index)
-{
-	struct queue *queues = s->pool.queues, *q = &queues[index];
+	struct queue *queues = s->pool.queues;
 	uint32_t at = list->head;
 
-	note_listed(s, index);
-	/* Where the last one is sparse all are. */
-	if (q->state != QUEUE_NEW || !is_sparse(q) || is_sparse(&queues[list->tail])) {
-		queue_list_append(&s->pool, list, index);
-		return;
-	}
 	for (unsigned n = 0; n < SPARSE_WALK && at != 0 && is_sparse(&queues[at]); n++)
 		at = queues[at].next;
 	if (at == 0)
@@ -68,40 +29,36 @@ static void queue_place(struct shaper *s, struct queue_list *list, uint32_t inde
 		queue_list_insert(&s->pool, list, index, at);
 }
 
-void queue_list_in(struct shaper *s, uint32_t index, enum queue_state state)
+/* Take a queue out of its owner's list. */
+static inline void queue_unlist(
+	struct shaper *s, struct shape_class *c, struct queue_lists *owner, uint32_t index)
 {
 	struct queue *q = &s->pool.queues[index];
-	struct queue_lists *owner = owner_of(s, q);
 
-	q->state = (uint8_t)state;
-	queue_place(s, list_of(owner, q), index);
-	owner->listed++;
-	if (q->host == 0)
-		class_activate(s, &s->classes[q->class_id]);
-}
-
-void queue_list_out(struct shaper *s, uint32_t index)
-{
-	struct queue *q = &s->pool.queues[index];
-	struct shape_class *c = &s->classes[q->class_id];
-	struct queue_lists *owner = owner_of(s, q);
-
-	if (q->state == QUEUE_WAIT) {
-		wheel_remove(&s->wheel, index);
-		queue_list_remove(&s->pool, &c->waiting, index);
-		return;
-	}
 	queue_list_remove(&s->pool, list_of(owner, q), index);
 	/* A host that has nobody left is found out when its turn comes. */
 	if (--owner->listed == 0 && q->host == 0)
 		class_detach(s, c);
 }
 
-/* Within its owner, from one list to the end of another. */
-static void queue_relist(struct shaper *s, uint32_t index, enum queue_state state)
+void queue_list_out(struct shaper *s, uint32_t index)
 {
 	struct queue *q = &s->pool.queues[index];
-	struct queue_lists *owner = owner_of(s, q);
+	struct shape_class *c = &s->classes[q->class_id];
+
+	if (q->state != QUEUE_WAIT) {
+		queue_unlist(s, c, owner_of(s, c, q), index);
+		return;
+	}
+	wheel_remove(&s->wheel, index);
+	queue_list_remove(&s->pool, &c->waiting, index);
+}
+
+/* Within its owner, from one list to the end of another. */
+static void queue_relist(
+	struct shaper *s, struct queue_lists *owner, uint32_t index, enum queue_state state)
+{
+	struct queue *q = &s->pool.queues[index];
 
 	queue_list_remove(&s->pool, list_of(owner, q), index);
 	q->state = (uint8_t)state;
@@ -113,21 +70,21 @@ static void queue_relist(struct shaper *s, uint32_t index, enum queue_state stat
  * used up its quantum it goes first, and it gets a new one when its owner has served a quantum to
  * all. So a flow below its fair share never waits for those above theirs.
  */
-void queue_refresh(struct shaper *s, uint32_t index)
+void queue_refresh(struct shaper *s, struct shape_class *c, uint32_t index)
 {
 	struct queue *q = &s->pool.queues[index];
-	struct queue_lists *owner = owner_of(s, q);
+	struct queue_lists *owner = owner_of(s, c, q);
 
 	if (owner->served - q->round_at >= (uint64_t)owner->listed * SHAPE_FLOW_QUANTUM) {
 		q->deficit = q->deficit < 0 ? q->deficit + SHAPE_FLOW_QUANTUM : SHAPE_FLOW_QUANTUM;
 		q->round_at = owner->served;
 	}
 	if (q->deficit > 0)
-		queue_relist(s, index, QUEUE_NEW);
+		queue_relist(s, owner, index, QUEUE_NEW);
 }
 
 /* An empty queue in no list goes back to the pool. */
-static void queue_release(struct shaper *s, uint32_t index)
+static inline void queue_release(struct shaper *s, struct shape_class *c, uint32_t index)
 {
 	struct queue *q = &s->pool.queues[index];
 
@@ -135,7 +92,7 @@ static void queue_release(struct shaper *s, uint32_t index)
 		host_queue_forget(s, index);
 	} else {
 		q->flow->shape[s->way].queue = 0;
-		s->classes[q->class_id].stats->backlog_flows--;
+		c->stats->backlog_flows--;
 	}
 	queue_free(&s->pool, index);
 }
@@ -159,8 +116,8 @@ void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum q
 	q->class_id = class_id_of(s, to);
 	q->kind = to->aqm == AQM_DUALPI2 ? q->kind : QUEUE_CLASSIC;
 	q->host = to->per == PER_FLOW ? 0 : host_queue_of(s, to, q->flow, s->now_ns);
-	q->round_at = owner_of(s, q)->served;
-	queue_list_in(s, index, state);
+	q->round_at = owner_of(s, to, q)->served;
+	queue_list_in(s, to, index, state);
 }
 
 void queue_move(struct shaper *s, uint32_t index, struct shape_class *to)
@@ -175,15 +132,16 @@ void queue_move(struct shaper *s, uint32_t index, struct shape_class *to)
  * A queue ran empty. A new flow's stays for a round among the old ones, so that a flow gains
  * nothing by sending each packet as a new flow (RFC 8290, 4.2).
  */
-static void queue_emptied(struct shaper *s, uint32_t index)
+static inline void queue_emptied(
+	struct shaper *s, struct shape_class *c, struct queue_lists *owner, uint32_t index)
 {
 	struct queue *q = &s->pool.queues[index];
 
-	if (q->state == QUEUE_NEW && owner_of(s, q)->kind[q->kind].old.head != 0) {
-		queue_relist(s, index, QUEUE_OLD);
+	if (q->state == QUEUE_NEW && owner->kind[q->kind].old.head != 0) {
+		queue_relist(s, owner, index, QUEUE_OLD);
 	} else {
-		queue_list_out(s, index);
-		queue_release(s, index);
+		queue_unlist(s, c, owner, index);
+		queue_release(s, c, index);
 	}
 }
 
@@ -203,12 +161,10 @@ static inline uint32_t lists_head(struct queue_lists *lists)
 }
 
 /* The round is over for a queue that has used its quantum. */
-static void next_round(struct shaper *s, uint32_t index)
+static void next_round(struct shaper *s, struct queue_lists *owner, uint32_t index)
 {
-	struct queue *q = &s->pool.queues[index];
-
-	q->deficit += SHAPE_FLOW_QUANTUM;
-	queue_relist(s, index, QUEUE_OLD);
+	s->pool.queues[index].deficit += SHAPE_FLOW_QUANTUM;
+	queue_relist(s, owner, index, QUEUE_OLD);
 }
 
 /* With many flows each is cold. Any of these queues may have been served or freed since. */
@@ -229,7 +185,7 @@ static inline void prefetch_ahead(struct shaper *s, const struct queue *q)
 }
 
 /* The flow of a host that is next, 0 if it has none left. */
-static uint32_t host_next_queue(struct shaper *s, uint32_t host)
+static uint32_t host_next_queue(struct shaper *s, struct shape_class *c, uint32_t host)
 {
 	struct queue_lists *flows = &s->pool.queues[host].host_part.flows;
 
@@ -238,9 +194,9 @@ static uint32_t host_next_queue(struct shaper *s, uint32_t host)
 		struct queue *q = &s->pool.queues[i];
 
 		if (q->packets == 0) {
-			queue_emptied(s, i);
+			queue_emptied(s, c, flows, i);
 		} else if (q->deficit <= 0) {
-			next_round(s, i);
+			next_round(s, flows, i);
 		} else {
 			return i;
 		}
@@ -278,7 +234,9 @@ static void queue_wait(struct shaper *s, struct shape_class *c, uint32_t index, 
 	wheel_add(s, index, ready_ns);
 }
 
-uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_ns)
+/* The class's next flow that may send, not empty, and AQM has had its say about the packet at its
+ * head; 0 if it has none (then the class has left the rings). */
+static inline uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_ns)
 {
 	while (c->flows.listed > 0) {
 		uint32_t i = lists_head(&c->flows);
@@ -286,7 +244,7 @@ uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_
 		uint64_t ready_ns;
 
 		if (is_host(q) ? q->host_part.flows.listed == 0 : q->packets == 0) {
-			queue_emptied(s, i);
+			queue_emptied(s, c, &c->flows, i);
 			continue;
 		}
 		if (c->limits & LIMIT_FLOW && !own_bucket_ready(s, c, i, now_ns, &ready_ns)) {
@@ -294,25 +252,25 @@ uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_
 			continue;
 		}
 		if (q->deficit <= 0) {
-			next_round(s, i);
+			next_round(s, &c->flows, i);
 			continue;
 		}
 		if (is_host(q)) {
-			i = host_next_queue(s, i);
+			i = host_next_queue(s, c, i);
 			if (i == 0)
 				continue;
 			q = &s->pool.queues[i];
 		}
 		prefetch_ahead(s, q);
 		if ((c->aqm != AQM_NONE || c->queue_limit_ns != 0) && !aqm_head(s, c, q, now_ns))
-			queue_emptied(s, i);
+			queue_emptied(s, c, owner_of(s, c, q), i);
 		else
 			return i;
 	}
 	return 0;
 }
 
-static void owner_served(struct queue_lists *owner, struct queue *q, uint32_t bytes)
+static inline void owner_served(struct queue_lists *owner, struct queue *q, uint32_t bytes)
 {
 	owner->served += bytes;
 	q->deficit -= (int32_t)bytes;
@@ -321,17 +279,45 @@ static void owner_served(struct queue_lists *owner, struct queue *q, uint32_t by
 		dualq_served(&owner->turn, q->kind == QUEUE_L4S, bytes);
 }
 
-void queue_sent(struct shaper *s, uint32_t index, uint32_t bytes)
+/* The packet at the head of queue `index` has been taken and charged with `bytes`. */
+static inline void queue_sent(
+	struct shaper *s, struct shape_class *c, uint32_t index, uint32_t bytes)
 {
 	struct queue *q = &s->pool.queues[index];
+	struct queue_lists *owner = owner_of(s, c, q);
 
-	owner_served(owner_of(s, q), q, bytes);
-	if (q->host != 0) {
-		struct queue *host = &s->pool.queues[q->host];
-		owner_served(owner_of(s, host), host, bytes);
-	}
+	owner_served(owner, q, bytes);
+	if (q->host != 0)
+		owner_served(&c->flows, &s->pool.queues[q->host], bytes);
 	if (q->packets == 0)
-		queue_emptied(s, index);
+		queue_emptied(s, c, owner, index);
+}
+
+unsigned class_serve(struct shaper *s, struct shape_class *c, uint32_t lender, int64_t allowance,
+	struct rte_mbuf **out, unsigned max, struct turn *turn)
+{
+	uint32_t packets = 0, sum = 0, bytes = 0;
+	uint64_t now_ns = s->now_ns;
+
+	do {
+		uint32_t i = class_next_queue(s, c, now_ns);
+		if (i == 0)
+			break; /* its flows wait for buckets of their own, or it has none left */
+		struct queue *q = &s->pool.queues[i];
+		struct rte_mbuf *m = shaper_take(s, c, q);
+		struct pkt *p = pkt_of(m);
+
+		if (q->packets > 0)
+			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
+		bytes = p->charged_bytes;
+		sum += bytes;
+		/* Not p->flow: that is another line. */
+		shaper_charge(s, c, p, q->flow, lender, now_ns);
+		queue_sent(s, c, i, bytes);
+		out[packets++] = m;
+	} while (packets < max && sum < allowance);
+	*turn = (struct turn){.packets = packets, .bytes = sum, .last = bytes};
+	return packets;
 }
 
 void queue_wake(struct shaper *s, uint32_t index)
@@ -344,5 +330,5 @@ void queue_wake(struct shaper *s, uint32_t index)
 		rte_prefetch0(&pkt_of(q->head)->wire_bytes);
 	}
 	queue_list_remove(&s->pool, &c->waiting, index);
-	queue_list_in(s, index, QUEUE_OLD);
+	queue_list_in(s, c, index, QUEUE_OLD);
 }

@@ -4,7 +4,7 @@
  * queue that stands for the host in its class while one of them waits. A bucket may be given to
  * another host when the table is full; its generation tells, and it is looked up again.
  */
-#include "dataplane/shape/shaper_private.h"
+#include "dataplane/shape/flows.h"
 
 /* The host of a flow: the end of it that `per` says, as far as the prefix goes. */
 static struct host_key key_of(
@@ -109,7 +109,7 @@ uint32_t host_queue_of(struct shaper *s, struct shape_class *c, struct flow *f, 
 	q->deficit = SHAPE_FLOW_QUANTUM;
 	q->round_at = c->flows.served;
 	s->host_queue[fs->host.bucket] = i;
-	queue_list_in(s, i, QUEUE_NEW);
+	queue_list_in(s, c, i, QUEUE_NEW);
 	return i;
 }
 

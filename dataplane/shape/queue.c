@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * The pool of queues (queue.h): allocated once, handed out and taken back through a free list,
- * the last one returned first, because it is the one still in the cache.
- */
+/* The memory of the pool of queues (queue.h), allocated once. */
 #include "dataplane/shape/queue.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <string.h>
 
 #include <rte_malloc.h>
 
@@ -36,24 +31,4 @@ void queue_pool_destroy(struct queue_pool *pool)
 			rte_pktmbuf_free(queue_pop(&pool->queues[i]));
 	rte_free(pool->queues);
 	pool->queues = NULL;
-}
-
-uint32_t queue_alloc(struct queue_pool *pool)
-{
-	uint32_t i = pool->free;
-
-	if (i != 0) {
-		pool->free = pool->queues[i].next;
-		pool->used++;
-		memset(&pool->queues[i], 0, offsetof(struct queue, codel));
-	}
-	return i;
-}
-
-void queue_free(struct queue_pool *pool, uint32_t index)
-{
-	pool->queues[index].state = QUEUE_FREE;
-	pool->queues[index].next = pool->free;
-	pool->free = index;
-	pool->used--;
 }

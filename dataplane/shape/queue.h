@@ -8,6 +8,7 @@
 #define SLUICE_SHAPE_QUEUE_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -83,10 +84,27 @@ int queue_pool_create(struct queue_pool *pool, const char *name, uint32_t count,
 /* Frees the packets that are still in the queues, too. */
 void queue_pool_destroy(struct queue_pool *pool);
 
-/* An empty queue, line 1 not cleared yet, or 0. Goes back with queue_free() when empty and in no
- * list. */
-uint32_t queue_alloc(struct queue_pool *pool);
-void queue_free(struct queue_pool *pool, uint32_t index);
+/* An empty queue, line 1 not cleared yet, or 0. The last one returned is first: it is the one still
+ * in the cache. Goes back with queue_free() when empty and in no list. */
+static inline uint32_t queue_alloc(struct queue_pool *pool)
+{
+	uint32_t i = pool->free;
+
+	if (i != 0) {
+		pool->free = pool->queues[i].next;
+		pool->used++;
+		memset(&pool->queues[i], 0, offsetof(struct queue, codel));
+	}
+	return i;
+}
+
+static inline void queue_free(struct queue_pool *pool, uint32_t index)
+{
+	pool->queues[index].state = QUEUE_FREE;
+	pool->queues[index].next = pool->free;
+	pool->free = index;
+	pool->used--;
+}
 
 /* A new flow, or one that comes under another AQM. */
 static inline void queue_clear_aqm(struct queue *q)

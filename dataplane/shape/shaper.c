@@ -4,7 +4,7 @@
  * into the flow's queue), dequeue, settle. tree.c and flows.c decide who is next, aqm.c what is
  * dropped or marked, configure.c takes new rates, memory.c holds what it all lives in.
  */
-#include "dataplane/shape/shaper_private.h"
+#include "dataplane/shape/flows.h"
 
 #include "controlplane/channel/counters.h"
 #include "dataplane/packet/edit.h"
@@ -52,25 +52,6 @@ static void charge_tree(
 			lease_spend(&c->ceil, bytes);
 		if (c->limits & LIMIT_RATE && level >= lender)
 			lease_spend(&c->rate, bytes);
-	}
-}
-
-/* The packet leaves now: what is its own or its flow's. charge_turn() is the rest. */
-static inline void charge_packet(struct shaper *s, struct shape_class *c, struct pkt *p,
-	struct flow *flow, uint32_t lender, uint64_t now_ns)
-{
-	uint32_t bytes = p->charged_bytes;
-
-	p->class_id = class_id_of(s, c);
-	p->lender = lender;
-	if (!(c->limits & LIMIT_FLOW))
-		return;
-	struct flow_shape *fs = &flow->shape[s->way];
-	if (c->per == PER_FLOW) {
-		fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
-		fs->stamp = (uint32_t)(now_ns >> 32);
-	} else {
-		flow_host_charge(s, c, flow, bytes, now_ns);
 	}
 }
 
@@ -143,7 +124,7 @@ static inline bool pass_directly(
 			!link_ready(s, lender != PKT_LENDER_LINK, c->priority, bytes, now_ns))
 			return false;
 	}
-	charge_packet(s, c, p, p->flow, lender, now_ns);
+	shaper_charge(s, c, p, p->flow, lender, now_ns);
 	charge_turn(s, c, 1, bytes, bytes, lender);
 	return true;
 }
@@ -246,11 +227,11 @@ static void enqueue_one(
 		stats->backlog_since_ns = now_ns;
 	stats->backlog_bytes += p->charged_bytes;
 	if (is_new) {
-		queue_list_in(s, i, QUEUE_NEW);
+		queue_list_in(s, c, i, QUEUE_NEW);
 	} else if (was_empty) {
-		queue_refresh(s, i);
+		queue_refresh(s, c, i);
 		if (q->host != 0 && s->pool.queues[q->host].state == QUEUE_OLD)
-			queue_refresh(s, q->host);
+			queue_refresh(s, c, q->host);
 	}
 }
 
@@ -356,52 +337,9 @@ static void tend(struct shaper *s, uint64_t now_ns)
 	}
 }
 
-/* The head of a queue leaves it. */
-struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct queue *q)
-{
-	struct rte_mbuf *m = queue_pop(q);
-	const struct pkt *p = pkt_of(m);
-
-	s->room->waiting--;
-	c->stats->backlog_bytes -= p->charged_bytes;
-	c->stats->backlog_since_ns = --c->stats->backlog_packets == 0 ? 0 : p->queued_ns;
-	return m;
-}
-
-/* Packets of one class as long as it needs no new leave of the tree. */
-static unsigned serve_turn(struct shaper *s, struct shape_class *c, uint32_t lender,
-	struct rte_mbuf **out, unsigned max, uint64_t now_ns)
-{
-	int64_t allowance = tree_allowance(s, c, lender);
-	uint32_t bytes = 0, want = 0;
-	unsigned sent = 0;
-
-	do {
-		uint32_t i = class_next_queue(s, c, now_ns);
-		if (i == 0)
-			break; /* its flows wait for buckets of their own, or it has none left */
-		struct queue *q = &s->pool.queues[i];
-		struct rte_mbuf *m = shaper_take(s, c, q);
-		struct pkt *p = pkt_of(m);
-
-		if (q->packets > 0)
-			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
-		want = p->charged_bytes;
-		bytes += want;
-		/* Not p->flow: that is another line. */
-		charge_packet(s, c, p, q->flow, lender, now_ns);
-		queue_sent(s, i, want);
-		out[sent++] = m;
-	} while (sent < max && bytes < allowance);
-	if (sent > 0) {
-		charge_turn(s, c, sent, bytes, want, lender);
-		tree_sent(s, c, lender, bytes);
-	}
-	return sent;
-}
-
 unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, uint64_t now_ns)
 {
+	struct turn turn;
 	unsigned sent = 0;
 	uint32_t lender;
 
@@ -414,7 +352,12 @@ unsigned shaper_dequeue(struct shaper *s, struct rte_mbuf **out, unsigned max, u
 		struct shape_class *c = tree_next(s, now_ns, &lender);
 		if (c == NULL)
 			break;
-		sent += serve_turn(s, c, lender, out + sent, max - sent, now_ns);
+		if (class_serve(s, c, lender, tree_allowance(s, c, lender), out + sent, max - sent,
+			    &turn) == 0)
+			continue;
+		charge_turn(s, c, turn.packets, turn.bytes, turn.last, lender);
+		tree_sent(s, c, lender, turn.bytes);
+		sent += turn.packets;
 	}
 	return sent;
 }

@@ -196,9 +196,18 @@ static inline void wheel_add(struct shaper *s, uint32_t id, uint64_t due_ns)
 
 /* ---- tree.c: classes take turns ---- */
 
+/* The class or group is in no ring, or not in all that it might be in: put it there, and the groups
+ * above it. */
+void class_enter(struct shaper *s, struct shape_class *c);
+
 /* The class has a queue that may be served: let it and the groups above it take their turns.
  * Idempotent. */
-void class_activate(struct shaper *s, struct shape_class *c);
+static inline void class_activate(struct shaper *s, struct shape_class *c)
+{
+	if ((c->flags & (CLASS_IN_ASSURED | CLASS_IN_BORROW)) !=
+		(CLASS_IN_ASSURED | CLASS_IN_BORROW))
+		class_enter(s, c);
+}
 
 /* Out of rings and wheel, and so the groups above it that have nobody else; the leases stay. */
 void class_detach(struct shaper *s, struct shape_class *c);
@@ -229,14 +238,12 @@ static inline bool link_ready(
 
 /* ---- flows.c: queues of a class take turns ---- */
 
-/* Put a queue that is in no list at the end of its owner's fresh or old list and activate that. */
-void queue_list_in(struct shaper *s, uint32_t index, enum queue_state state);
-
 /* Take a queue out of its owner's list or out of the wheel. */
 void queue_list_out(struct shaper *s, uint32_t index);
 
-/* A packet has come into a queue that stood empty in the old list: does it still go first? */
-void queue_refresh(struct shaper *s, uint32_t index);
+/* A packet has come into a queue of the class that stood empty in the old list: does it still go
+ * first? */
+void queue_refresh(struct shaper *s, struct shape_class *c, uint32_t index);
 
 /* Put a flow's queue that is in no list into a class, and into its host's queue there. */
 void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum queue_state state);
@@ -244,12 +251,16 @@ void queue_home(struct shaper *s, uint32_t index, struct shape_class *to, enum q
 /* Move a flow's queue to another class, behind the queues there. */
 void queue_move(struct shaper *s, uint32_t index, struct shape_class *to);
 
-/* The class's next flow that may send, not empty, and AQM has had its say about the packet at its
- * head; 0 if it has none (then the class has left the rings). */
-uint32_t class_next_queue(struct shaper *s, struct shape_class *c, uint64_t now_ns);
+/* What a class has sent in a turn. */
+struct turn {
+	uint32_t packets, bytes;
+	uint32_t last; /* bytes of the last packet */
+};
 
-/* The packet at the head of queue `index` has been taken and charged with `bytes`. */
-void queue_sent(struct shaper *s, uint32_t index, uint32_t bytes);
+/* Packets of the class's flows into out[], charged to their own buckets, as long as the turn's
+ * allowance lasts, at most max. Returns their number; if that is 0 the class has left the rings. */
+unsigned class_serve(struct shaper *s, struct shape_class *c, uint32_t lender, int64_t allowance,
+	struct rte_mbuf **out, unsigned max, struct turn *turn);
 
 /* A queue has come out of the wheel. */
 void queue_wake(struct shaper *s, uint32_t index);
@@ -278,11 +289,6 @@ bool host_has_queue(struct shaper *s, const struct shape_class *c, struct flow *
 
 /* A host's queue is going back to the pool. */
 void host_queue_forget(struct shaper *s, uint32_t index);
-
-/* ---- shaper.c ---- */
-
-/* Take the packet at the head out of a queue that is not empty. */
-struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct queue *q);
 
 /* ---- aqm.c ---- */
 
@@ -315,6 +321,40 @@ static inline bool flow_ready(
 		return false;
 	fs->tat = now;
 	return true;
+}
+
+/* ---- packets that leave ---- */
+
+/* Take the packet at the head out of a queue that is not empty. */
+static inline struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct queue *q)
+{
+	struct shaper_class_stats *stats = c->stats;
+	struct rte_mbuf *m = queue_pop(q);
+	const struct pkt *p = pkt_of(m);
+
+	s->room->waiting--;
+	stats->backlog_bytes -= p->charged_bytes;
+	stats->backlog_since_ns = --stats->backlog_packets == 0 ? 0 : p->queued_ns;
+	return m;
+}
+
+/* The packet leaves now: charge what is its own or its flow's. */
+static inline void shaper_charge(struct shaper *s, struct shape_class *c, struct pkt *p,
+	struct flow *flow, uint32_t lender, uint64_t now_ns)
+{
+	uint32_t bytes = p->charged_bytes;
+
+	p->class_id = class_id_of(s, c);
+	p->lender = lender;
+	if (!(c->limits & LIMIT_FLOW))
+		return;
+	struct flow_shape *fs = &flow->shape[s->way];
+	if (c->per == PER_FLOW) {
+		fs->tat = bucket_charge(fs->tat, &c->flow_rate, bytes, bucket_q16(now_ns));
+		fs->stamp = (uint32_t)(now_ns >> 32);
+	} else {
+		flow_host_charge(s, c, flow, bytes, now_ns);
+	}
 }
 
 #endif

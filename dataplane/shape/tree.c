@@ -70,7 +70,7 @@ static void ring_rotate(struct shaper *s, enum ring r, struct shape_class *c)
 	ring_append(s, r, c);
 }
 
-void class_activate(struct shaper *s, struct shape_class *c)
+void class_enter(struct shaper *s, struct shape_class *c)
 {
 	for (; c != link_of(s); c = parent_of(s, c)) {
 		bool known = true;
