@@ -55,7 +55,7 @@ void queue_list_out(struct shaper *s, uint32_t index)
 }
 
 /* Within its owner, from one list to the end of another. */
-static void queue_relist(
+static __attribute__((noinline)) void queue_relist(
 	struct shaper *s, struct queue_lists *owner, uint32_t index, enum queue_state state)
 {
 	struct queue *q = &s->pool.queues[index];
@@ -170,8 +170,9 @@ static void next_round(struct shaper *s, struct queue_lists *owner, uint32_t ind
 /* With many flows each is cold. Any of these queues may have been served or freed since. */
 static inline void prefetch_ahead(struct shaper *s, const struct queue *q)
 {
-	uint32_t *third = &s->soon[s->soon_at], *second = &s->soon[s->soon_at ^ QUEUES_STEP];
-	const struct queue *next = &s->pool.queues[*third], *ahead = &s->pool.queues[*second];
+	const struct queue *next = s->soon[s->soon_at];
+	const struct queue *ahead = s->soon[s->soon_at ^ QUEUES_STEP];
+	const struct queue *last = &s->pool.queues[q->later];
 
 	if (next->packets > 1)
 		rte_prefetch0(&pkt_of(pkt_of(next->head)->next)->wire_bytes);
@@ -179,13 +180,14 @@ static inline void prefetch_ahead(struct shaper *s, const struct queue *q)
 		rte_prefetch0(&pkt_of(ahead->head)->wire_bytes);
 		rte_prefetch0(&ahead->flow->shape[s->way]);
 	}
-	rte_prefetch0(&s->pool.queues[q->later]);
-	*third = q->later;
+	rte_prefetch0(last);
+	s->soon[s->soon_at] = last;
 	s->soon_at = (s->soon_at + 1) % (2 * QUEUES_STEP);
 }
 
 /* The flow of a host that is next, 0 if it has none left. */
-static uint32_t host_next_queue(struct shaper *s, struct shape_class *c, uint32_t host)
+static __attribute__((noinline)) uint32_t host_next_queue(
+	struct shaper *s, struct shape_class *c, uint32_t host)
 {
 	struct queue_lists *flows = &s->pool.queues[host].host_part.flows;
 
@@ -204,19 +206,13 @@ static uint32_t host_next_queue(struct shaper *s, struct shape_class *c, uint32_
 	return 0; /* the host is found empty next */
 }
 
-/* May the bucket of a flow, or of the host that it stands for, send? Else *ready_ns is when. */
-static bool own_bucket_ready(struct shaper *s, const struct shape_class *c, uint32_t index,
-	uint64_t now_ns, uint64_t *ready_ns)
+/* May the bucket of the host that a queue stands for, or whose flow's it is, send? Else *ready_ns
+ * is when. */
+static __attribute__((noinline)) bool host_bucket_ready(struct shaper *s,
+	const struct shape_class *c, uint32_t index, uint64_t now_ns, uint64_t *ready_ns)
 {
 	struct queue *q = &s->pool.queues[index];
 
-	if (c->per == PER_FLOW) {
-		struct flow_shape *fs = &q->flow->shape[s->way];
-		if (flow_ready(fs, &c->flow_rate, now_ns))
-			return true;
-		*ready_ns = bucket_ready_ns(fs->tat, now_ns);
-		return false;
-	}
 	if (is_host(q))
 		return host_queue_ready(s, c, index, now_ns, ready_ns);
 	struct host *host = flow_host(s, c, q->flow, now_ns);
@@ -226,7 +222,21 @@ static bool own_bucket_ready(struct shaper *s, const struct shape_class *c, uint
 	return false;
 }
 
-static void queue_wait(struct shaper *s, struct shape_class *c, uint32_t index, uint64_t ready_ns)
+/* The same of the bucket of a flow or host. */
+static inline bool own_bucket_ready(struct shaper *s, const struct shape_class *c, uint32_t index,
+	uint64_t now_ns, uint64_t *ready_ns)
+{
+	if (c->per != PER_FLOW)
+		return host_bucket_ready(s, c, index, now_ns, ready_ns);
+	struct flow_shape *fs = &s->pool.queues[index].flow->shape[s->way];
+	if (flow_ready(fs, &c->flow_rate, now_ns))
+		return true;
+	*ready_ns = bucket_ready_ns(fs->tat, now_ns);
+	return false;
+}
+
+static __attribute__((noinline)) void queue_wait(
+	struct shaper *s, struct shape_class *c, uint32_t index, uint64_t ready_ns)
 {
 	queue_list_out(s, index);
 	s->pool.queues[index].state = QUEUE_WAIT;
@@ -297,25 +307,29 @@ unsigned class_serve(struct shaper *s, struct shape_class *c, uint32_t lender, i
 	struct rte_mbuf **out, unsigned max, struct turn *turn)
 {
 	uint32_t packets = 0, sum = 0, bytes = 0;
-	uint64_t now_ns = s->now_ns;
+	uint64_t now_ns = s->now_ns, queued_ns = 0;
 
 	do {
 		uint32_t i = class_next_queue(s, c, now_ns);
 		if (i == 0)
 			break; /* its flows wait for buckets of their own, or it has none left */
 		struct queue *q = &s->pool.queues[i];
-		struct rte_mbuf *m = shaper_take(s, c, q);
+		struct rte_mbuf *m = queue_pop(q);
 		struct pkt *p = pkt_of(m);
 
 		if (q->packets > 0)
 			rte_prefetch0(&pkt_of(q->head)->wire_bytes);
 		bytes = p->charged_bytes;
 		sum += bytes;
+		queued_ns = p->queued_ns;
+		c->stats->backlog_bytes -= bytes; /* AQM looks at it */
 		/* Not p->flow: that is another line. */
 		shaper_charge(s, c, p, q->flow, lender, now_ns);
 		queue_sent(s, c, i, bytes);
 		out[packets++] = m;
 	} while (packets < max && sum < allowance);
+	if (packets > 0)
+		shaper_taken(s, c, packets, queued_ns);
 	*turn = (struct turn){.packets = packets, .bytes = sum, .last = bytes};
 	return packets;
 }

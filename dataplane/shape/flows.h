@@ -50,7 +50,7 @@ static inline void queue_place(struct shaper *s, struct queue_list *list, uint32
 
 	note_listed(s, index);
 	/* Where the last one is sparse all are. */
-	if (q->state != QUEUE_NEW || !is_sparse(q) || is_sparse(&queues[list->tail]))
+	if (q->state != QUEUE_NEW || is_sparse(&queues[list->tail]) || !is_sparse(q))
 		queue_list_append(&s->pool, list, index);
 	else
 		queue_place_sparse(s, list, index);

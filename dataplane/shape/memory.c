@@ -123,8 +123,11 @@ struct shaper *shaper_create(const struct shaper_params *params, struct shaper_s
 	s->room = params->room != NULL ? params->room : &s->own_room;
 	s->shared = shared;
 	s->link.shared = &shared->link;
+	for (unsigned i = 0; i < RTE_DIM(s->soon); i++)
+		s->soon[i] = &s->pool.queues[0];
 	for (uint32_t i = 0; i < s->classes_max; i++) {
 		struct shape_class *c = &s->classes[i];
+		c->id = i;
 		c->stats = &s->stats[i];
 		c->rate.shared = &shared->classes[i].rate;
 		c->ceil.shared = &shared->classes[i].ceil;
@@ -134,6 +137,7 @@ struct shaper *shaper_create(const struct shaper_params *params, struct shaper_s
 		c->queue_limit_bytes = SHAPER_QUEUE_LIMIT_BYTES;
 		c->parent = s->classes_max;
 	}
+	link_of(s)->id = s->classes_max;
 	link_of(s)->is_group = true;
 	link_of(s)->parent = s->classes_max;
 	s->classes[0].in_use = true;

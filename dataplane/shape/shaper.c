@@ -190,6 +190,29 @@ static uint32_t queue_open(struct shaper *s, struct shape_class *c, struct pkt *
 	return i;
 }
 
+/* May the packet go into the flow's queue, which is in this class from now on? Else it is dropped.
+ */
+static bool queue_admits(struct shaper *s, struct shape_class *c, uint32_t index,
+	struct rte_mbuf *m, const struct pkt *p, uint64_t now_ns)
+{
+	const struct queue *q = &s->pool.queues[index];
+
+	if (q->class_id != class_id_of(s, c))
+		queue_move(s, index, c);
+	/* An empty queue takes any packet: a limit below the frame size must not stop a flow. */
+	if (q->packets == 0)
+		return true;
+	if (q->bytes + p->charged_bytes > c->queue_limit_bytes) {
+		drop(s, m, &c->stats->dropped_tail, DROP_QUEUE_TAIL);
+		return false;
+	}
+	if (c->queue_limit_ns != 0 && now_ns - pkt_of(q->head)->queued_ns > c->queue_limit_ns) {
+		drop(s, m, &c->stats->dropped_time, DROP_QUEUE_TIME);
+		return false;
+	}
+	return true;
+}
+
 static void enqueue_one(
 	struct shaper *s, struct shape_class *c, struct rte_mbuf *m, struct pkt *p, uint64_t now_ns)
 {
@@ -203,20 +226,8 @@ static void enqueue_one(
 		return;
 	}
 	struct queue *q = &s->pool.queues[i];
-	if (q->class_id != class_id_of(s, c))
-		queue_move(s, i, c);
-	/* An empty queue takes any packet: a limit below the frame size must not stop a flow. */
-	if (q->packets > 0) {
-		if (q->bytes + p->charged_bytes > c->queue_limit_bytes) {
-			drop(s, m, &stats->dropped_tail, DROP_QUEUE_TAIL);
-			return;
-		}
-		if (c->queue_limit_ns != 0 &&
-			now_ns - pkt_of(q->head)->queued_ns > c->queue_limit_ns) {
-			drop(s, m, &stats->dropped_time, DROP_QUEUE_TIME);
-			return;
-		}
-	}
+	if (!is_new && !queue_admits(s, c, i, m, p, now_ns))
+		return;
 	if (c->aqm == AQM_PIE && !aqm_admit(s, c, q, m, now_ns))
 		return;
 	bool was_empty = q->packets == 0;

@@ -69,6 +69,7 @@ struct shape_class {
 	uint8_t ring_mask[RINGS]; /* of its own rings: one bit a priority that is not empty */
 	uint8_t per_bits4, per_bits6;
 	uint32_t next_held; /* class id + 1 */
+	uint32_t id;
 
 	/* Line 2: its flows. */
 	struct queue_lists flows;
@@ -108,7 +109,7 @@ struct shaper {
 	uint32_t random;     /* of AQM */
 	uint32_t listed_last[QUEUES_AHEAD]; /* queues, as they came into lists; a ring */
 	uint32_t listed_at;
-	uint32_t soon[2 * QUEUES_STEP]; /* queues whose turn comes; a ring */
+	const struct queue *soon[2 * QUEUES_STEP]; /* queues whose turn comes; a ring */
 	uint32_t soon_at;
 	enum way way;
 	unsigned worker, workers;
@@ -150,7 +151,7 @@ struct shaper_shared {
 
 static inline uint32_t class_id_of(const struct shaper *s, const struct shape_class *c)
 {
-	return (uint32_t)(c - s->classes);
+	return c->id;
 }
 
 static inline uint32_t class_wheel_id(const struct shaper *s, const struct shape_class *c)
@@ -325,16 +326,23 @@ static inline bool flow_ready(
 
 /* ---- packets that leave ---- */
 
+/* Packets of the class have been taken out of queues, the last one had come at queued_ns. */
+static inline void shaper_taken(
+	struct shaper *s, struct shape_class *c, uint32_t packets, uint64_t queued_ns)
+{
+	s->room->waiting -= packets;
+	c->stats->backlog_packets -= packets;
+	c->stats->backlog_since_ns = c->stats->backlog_packets == 0 ? 0 : queued_ns;
+}
+
 /* Take the packet at the head out of a queue that is not empty. */
 static inline struct rte_mbuf *shaper_take(struct shaper *s, struct shape_class *c, struct queue *q)
 {
-	struct shaper_class_stats *stats = c->stats;
 	struct rte_mbuf *m = queue_pop(q);
 	const struct pkt *p = pkt_of(m);
 
-	s->room->waiting--;
-	stats->backlog_bytes -= p->charged_bytes;
-	stats->backlog_since_ns = --stats->backlog_packets == 0 ? 0 : p->queued_ns;
+	c->stats->backlog_bytes -= p->charged_bytes;
+	shaper_taken(s, c, 1, p->queued_ns);
 	return m;
 }
 
