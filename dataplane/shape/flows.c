@@ -179,6 +179,10 @@ static inline void prefetch_ahead(struct shaper *s, const struct queue *q)
 	if (ahead->head != NULL) {
 		rte_prefetch0(&pkt_of(ahead->head)->wire_bytes);
 		rte_prefetch0(&ahead->flow->shape[s->way]);
+		if (s->class_count > CLASSES_WARM) {
+			class_prefetch(s, ahead->class_id);
+			class_prefetch_rates(s, ahead->class_id);
+		}
 	}
 	rte_prefetch0(last);
 	s->soon[s->soon_at] = last;

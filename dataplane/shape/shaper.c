@@ -246,6 +246,23 @@ static void enqueue_one(
 	}
 }
 
+/* The classes of the packets of a burst, and then their policers. */
+static void prefetch_classes(struct shaper *s, struct rte_mbuf **pkts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t id = pkt_of(pkts[i])->flow->class_id;
+		if (id < s->class_count)
+			class_prefetch(s, id);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct shape_class *c = class_of(s, pkt_of(pkts[i])->flow->class_id);
+		if (!(c->limits & LIMIT_POLICE))
+			continue;
+		rte_prefetch0(&c->police);
+		rte_prefetch0(&s->shared->classes[class_id_of(s, c)].police);
+	}
+}
+
 unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 	struct rte_mbuf **out)
 {
@@ -253,6 +270,8 @@ unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, ui
 	unsigned sent = 0;
 
 	s->now_ns = now_ns;
+	if (s->class_count > CLASSES_WARM)
+		prefetch_classes(s, pkts, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		struct pkt *p = pkt_of(m);
@@ -337,6 +356,8 @@ static void tend(struct shaper *s, uint64_t now_ns)
 			policer_holds(&c->police))
 			note_held(s, c);
 	}
+	if (s->held_head != 0)
+		rte_prefetch0(&s->classes[s->held_head - 1].rate); /* for the next call */
 	if ((now_ns ^ s->now_ns) >> REFRESH_SHIFT) {
 		if (++s->refresh_class >= s->class_count)
 			s->refresh_class = 0;

@@ -23,6 +23,9 @@
 #define QUEUES_AHEAD 24u
 #define QUEUES_STEP 8u
 
+/* More classes than this are not all in the cache: they are fetched before packets need them. */
+#define CLASSES_WARM 256u
+
 /* struct shape_class.limits: what a packet of the class meets */
 #define LIMIT_FLOW 0x01 /* its flow's or host's bucket */
 #define LIMIT_CEIL 0x02
@@ -178,6 +181,24 @@ static inline struct shape_class *class_of(const struct shaper *s, uint32_t clas
 		    0))
 		class_id = 0;
 	return &s->classes[class_id];
+}
+
+/* Fetch what a packet of the class needs of it: when it comes, and when it leaves. */
+static inline void class_prefetch(const struct shaper *s, uint32_t class_id)
+{
+	const struct shape_class *c = &s->classes[class_id];
+
+	rte_prefetch0(&c->limits);
+	rte_prefetch0(&c->rate);
+	rte_prefetch0(&c->flows);
+	rte_prefetch0(&s->stats[class_id].packets);
+	rte_prefetch0(&s->stats[class_id].backlog_packets);
+}
+
+static inline void class_prefetch_rates(const struct shaper *s, uint32_t class_id)
+{
+	rte_prefetch0(&s->shared->classes[class_id].rate);
+	rte_prefetch0(&s->shared->classes[class_id].ceil);
 }
 
 static inline uint32_t shaper_random(struct shaper *s)

@@ -104,10 +104,11 @@ void class_detach(struct shaper *s, struct shape_class *c)
 {
 	for (; c != link_of(s); c = parent_of(s, c)) {
 		ring_remove(s, RING_ASSURED, c);
-		if (c->flags & CLASS_IN_BORROW)
+		if (s->workers > 1 && c->flags & CLASS_IN_BORROW)
 			share_leave(s, c);
 		ring_remove(s, RING_BORROW, c);
-		wheel_remove(&s->wheel, class_wheel_id(s, c));
+		if (c->flags & (CLASS_WAIT_RATE | CLASS_WAIT_CEIL))
+			wheel_remove(&s->wheel, class_wheel_id(s, c));
 		c->flags &= (uint8_t) ~(CLASS_WAIT_RATE | CLASS_WAIT_CEIL);
 		if (c->flows.listed == 0 && c->ring_mask[RING_BORROW] == 0)
 			forget_deficit(c);
