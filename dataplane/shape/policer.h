@@ -91,12 +91,6 @@ void policer_refresh(struct policer_shared *shared, uint64_t now_ns);
  */
 enum colour policer_colour(struct policer *p, uint32_t bytes, enum colour before, uint64_t now_ns);
 
-/* Before policer_colour(), one stage ahead: where p itself is in the cache already. */
-static inline void policer_prefetch(const struct policer *p)
-{
-	__builtin_prefetch(p->shared, 1);
-}
-
 /* Give all unused credit back to the other workers. Owning worker; before p->shared changes. */
 void policer_return(struct policer *p);
 

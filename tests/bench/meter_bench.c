@@ -105,10 +105,10 @@ static double bench_policer(enum kind kind, unsigned count)
 			which[i] = random32() % count;
 		now += STEP_NS;
 		uint64_t start = rte_rdtsc_precise();
-		for (unsigned i = 0; i < BURST; i++)
+		for (unsigned i = 0; i < BURST; i++) {
 			rte_prefetch0(&policers[which[i]]);
-		for (unsigned i = 0; i < BURST; i++)
-			policer_prefetch(&policers[which[i]]);
+			rte_prefetch0(&shared[which[i]]);
+		}
 		for (unsigned i = 0; i < BURST; i++)
 			colours[policer_colour(&policers[which[i]], BYTES, COLOUR_GREEN, now)]++;
 		samples[r] = rte_rdtsc_precise() - start;
@@ -185,13 +185,17 @@ static double bench_dpdk(enum kind kind, unsigned count)
 	return median_per_packet();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	bool huge = argc == 2 && strcmp(argv[1], "--huge") == 0;
+
 	static const unsigned counts[] = {1, 1000, 100000, METERS_MAX};
 	static const char *const names[] = {"srTCM (RFC 2697)", "trTCM (RFC 2698)", "RFC 4115"};
 	char *args[] = {"meter_bench", "--no-huge", "--no-shconf", "-m", MEMORY_MB, "--no-pci",
 		"--no-telemetry", "--log-level=error", NULL};
 
+	if (huge) /* as many pages as it takes */
+		args[1] = "--in-memory";
 	if (rte_eal_init(8, args) < 0) {
 		fprintf(stderr, "cannot start the EAL\n");
 		return 2;
@@ -202,8 +206,8 @@ int main(void)
 		fprintf(stderr, "no memory\n");
 		return 2;
 	}
-	printf("policers: TSC cycles a packet, median of %u bursts of %u, no hugepages\n", ROUNDS,
-		BURST);
+	printf("policers: TSC cycles a packet, median of %u bursts of %u, %s hugepages\n", ROUNDS,
+		BURST, huge ? "2 MB" : "no");
 	printf("%-30s %8s %8s %8s %10s\n", "policers", "1", "1,000", "100,000", "1,000,000");
 	for (unsigned kind = 0; kind < KINDS; kind++) {
 		double ours[RTE_DIM(counts)], dpdk[RTE_DIM(counts)];
