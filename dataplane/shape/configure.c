@@ -133,6 +133,7 @@ static void take_numbers(
 	c->aqm_interval_ns = cfg->interval_ns;
 	dualpi2_params_init(&c->pi2_params, (uint32_t)cfg->target_ns, 0, cfg->slowest_bps);
 	c->per = s->shared->hosts != NULL ? cfg->per : (uint8_t)PER_FLOW;
+	s->per_host |= c->per != PER_FLOW;
 	c->per_bits4 = cfg->per_bits4;
 	c->per_bits6 = cfg->per_bits6;
 	c->queue_limit_bytes =

@@ -263,6 +263,18 @@ static void prefetch_classes(struct shaper *s, struct rte_mbuf **pkts, unsigned 
 	}
 }
 
+/* The buckets of the hosts of a burst. The flows are in the cache already. */
+static void prefetch_hosts(struct shaper *s, struct rte_mbuf **pkts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct flow_shape *fs = &pkt_of(pkts[i])->flow->shape[s->way];
+		if (fs->stamp != FLOW_SHAPE_HOST)
+			continue;
+		rte_prefetch0(host_at(s->shared->hosts, fs->host.bucket));
+		rte_prefetch0(&s->host_queue[fs->host.bucket]);
+	}
+}
+
 unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 	struct rte_mbuf **out)
 {
@@ -272,6 +284,8 @@ unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, ui
 	s->now_ns = now_ns;
 	if (s->class_count > CLASSES_WARM)
 		prefetch_classes(s, pkts, n);
+	if (s->per_host)
+		prefetch_hosts(s, pkts, n);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		struct pkt *p = pkt_of(m);

@@ -125,6 +125,7 @@ struct shaper {
 	struct wheel_node *nodes;
 	struct shaper_shared *shared;
 	uint32_t *host_queue; /* by bucket: the host's queue, 0: none */
+	bool per_host;	      /* some class has or had buckets for hosts */
 	uint64_t memory_bytes;
 
 	/* A change of configuration (configure.c): what is in force, and how far the next is. */
