@@ -30,10 +30,25 @@ static void each_counter(
 		ADD(retransmits_before[i]);
 		ADD(retransmits_after[i]);
 		ADD(retransmits_needless[i]);
+		ADD(retransmits_fast[i]);
+		ADD(retransmits_timeout[i]);
+		ADD(dsacks[i]);
+		ADD(duplicates[i]);
 		ADD(reordered[i]);
+		ADD(reordered_bytes[i]);
+		ADD(reordered_ns[i]);
 		ADD(zero_windows[i]);
+		ADD(rtt_delayed[i]);
+		ADD(ce[i]);
+		ADD(ece[i]);
+		ADD(cwr[i]);
+		for (unsigned limit = 0; limit < MEASURE_LIMITS; limit++)
+			ADD(limited_ns[i][limit]);
 	}
 	ADD(connections);
+	ADD(syn_retries);
+	ADD(refused);
+	ADD(timed_out);
 	ADD(failed);
 	ADD(resets);
 #undef ADD
@@ -43,6 +58,11 @@ void measure_class_merge(struct measure_class *into, const struct measure_class 
 {
 	each_histogram(into, from, histogram_merge);
 	each_counter(into, from, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t max = __atomic_load_n(&from->reorder_max_bytes[i], __ATOMIC_RELAXED);
+		if (max > into->reorder_max_bytes[i])
+			into->reorder_max_bytes[i] = max;
+	}
 }
 
 void measure_class_subtract(struct measure_class *c, const struct measure_class *earlier)
@@ -53,7 +73,8 @@ void measure_class_subtract(struct measure_class *c, const struct measure_class 
 
 double measure_loss_before(const struct measure_class *c, enum measure_from from)
 {
-	uint64_t again = c->retransmits_after[from] + c->retransmits_needless[from];
+	uint64_t again = c->retransmits_after[from] + c->retransmits_needless[from] +
+			 c->duplicates[from];
 	uint64_t segments = c->data_packets[from] - again;
 
 	return c->data_packets[from] <= again
@@ -61,9 +82,19 @@ double measure_loss_before(const struct measure_class *c, enum measure_from from
 		       : (double)c->retransmits_before[from] / (double)segments;
 }
 
+uint64_t measure_lost_after(const struct measure_class *c, enum measure_from from)
+{
+	uint64_t lost = c->retransmits_after[from];
+	/* The receiver also reports what is known here to have come twice. */
+	uint64_t known = c->retransmits_needless[from] + c->duplicates[from];
+	uint64_t needless = c->dsacks[from] > known ? c->dsacks[from] - known : 0;
+
+	return lost > needless ? lost - needless : 0;
+}
+
 double measure_loss_after(const struct measure_class *c, enum measure_from from)
 {
 	uint64_t sent = c->data_packets[from];
 
-	return sent == 0 ? 0 : (double)c->retransmits_after[from] / (double)sent;
+	return sent == 0 ? 0 : (double)measure_lost_after(c, from) / (double)sent;
 }

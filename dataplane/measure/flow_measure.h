@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What measure/ keeps per flow: two cache lines inside struct flow. A new flow's are all zero.
- * tcp.c alone reads and writes the fields; everybody else asks measure_flow_view() (tcp.h). Of
- * packets that follow the rules, only the first line is touched.
+ * What measure/ keeps per flow: four cache lines inside struct flow. A new flow's are all zero.
+ * tcp.c and the files beside it alone read and write the fields; everybody else asks
+ * measure_flow_view() (tcp.h). Of packets that follow the rules, only the first two lines are
+ * touched, and a line of inflight.h.
  */
 #ifndef SLUICE_MEASURE_FLOW_MEASURE_H
 #define SLUICE_MEASURE_FLOW_MEASURE_H
@@ -10,46 +11,64 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define MEASURE_HOLES 3 /* gaps in the sequence kept at a time, both directions together */
+#define MEASURE_HOLES 3  /* gaps in the sequence kept at a time, both directions together */
+#define MEASURE_LIMITS 3 /* what a transfer waits for: enum measure_limit (tcp.h) */
 
 /*
  * One direction: what the host on one side sends. Times are ticks of 64 ns, modulo 2^32 (275 s).
- * The probe is the packet whose answer is being waited for, see tcp.c.
  */
 struct measure_half {
 	uint32_t next_seq;  /* behind the highest sequence number seen */
 	uint32_t ack;	    /* highest acknowledgement number it sent */
 	uint32_t last_tick; /* when its newest data passed */
 	uint32_t tsval;	    /* newest timestamp it sent */
-	uint32_t probe_key; /* acknowledgement number or TSecr that answers the probe */
-	uint32_t probe_tick;
-	uint16_t probe_span; /* acknowledgements up to probe_key + this answer it too */
-	uint8_t probe_bits;  /* PROBE_* in tcp.c */
-	uint8_t epoch;	     /* coarse time of the newest data or probe, EPOCH() in tcp.c */
+	uint32_t oldest_run, newest_run; /* of its segments in flight: inflight.h; 0: none */
+	uint16_t window;		 /* the newest it offered, unscaled */
+	uint8_t bits;			 /* H_* in tcp_private.h */
+	uint8_t epoch;			 /* coarse time of the newest data, EPOCH() in tcp_private.h */
 };
 static_assert(sizeof(struct measure_half) == 28, "both halves and the state fit one line");
 
 struct flow_measure {
 	/* First line: every packet. */
 	struct measure_half half[2]; /* [FROM_LAN], [FROM_WAN] */
-	uint16_t flags;		     /* F_* in tcp.c */
+	uint16_t flags;		     /* F_* in tcp_private.h */
 	uint8_t ordinary;	     /* both sides known, nothing missing: the short way will do */
 	uint8_t holes;		     /* which of the gaps below are in use: holes.h */
+	uint16_t mss;		     /* largest payload seen */
+	uint8_t scale[2];	     /* window scale, | SCALE_KNOWN; [side that offers the window] */
+
+	/* Second line: packets that acknowledge. */
+	uint16_t rtt_min[2], rtt_last[2]; /* short floats, tcp_private.h; 0: none. [who answered] */
+	uint32_t samples[2];
+	uint32_t probe_key, probe_tick;	   /* the timestamp whose echo is waited for, and since when */
+	uint32_t round_tick, round_ack[2]; /* where this round trip began: limits.c */
+	uint32_t limited[2][MEASURE_LIMITS]; /* time, in 2^14 ns; [sender] */
+	uint16_t flight_max[2];		     /* bytes, short float */
+
+	/* Third line: irregularities. */
+	uint32_t hole_start[MEASURE_HOLES], hole_end[MEASURE_HOLES]; /* sequence numbers */
+	uint32_t hole_tick[MEASURE_HOLES];			     /* when it was noticed */
+	uint16_t hole_tsval[MEASURE_HOLES]; /* lower half of the timestamp that showed it */
+	uint16_t connect;		    /* short float */
 	union {
 		uint32_t syn_tick;	  /* until the handshake is complete */
 		uint16_t zero_windows[2]; /* from then on */
 	};
-
-	/* Second line: samples and irregularities. */
-	uint32_t hole_start[MEASURE_HOLES], hole_end[MEASURE_HOLES]; /* sequence numbers */
-	uint32_t hole_tick[MEASURE_HOLES];			     /* when it was noticed */
-	uint32_t retransmits[2];
-	uint16_t hole_tsval[MEASURE_HOLES]; /* lower half of the timestamp that showed it */
-	uint16_t rtt_min[2],
-		rtt_last[2]; /* short floats, see tcp.c; 0: none. [side that answered] */
+	uint32_t recover[2]; /* where the recovery from a loss ends: what was sent before it */
 	uint16_t reordered[2];
-	uint16_t connect; /* short float */
+
+	/* Fourth line: counts and what the SYNs said. [sender] */
+	uint32_t lost_before[2], lost_after[2];
+	uint16_t needless[2], dsacks[2], duplicates[2];
+	uint16_t timeouts[2];
+	uint16_t reorder_max[2]; /* bytes, short float */
+	uint16_t ce[2], ece[2], cwr[2];
+	uint16_t syn_mss[2];
+	uint8_t options[2]; /* MEASURE_OPTION_* in tcp.h */
+	uint8_t syn_retries;
+	uint8_t reserved[13];
 };
-static_assert(sizeof(struct flow_measure) == 128, "two cache lines in struct flow");
+static_assert(sizeof(struct flow_measure) == 256, "four cache lines in struct flow");
 
 #endif

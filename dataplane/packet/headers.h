@@ -211,6 +211,7 @@ static inline unsigned tcp_fields(struct pkt *p, const uint8_t *tcp, unsigned ro
 	p->tcp_ack = be32(tcp + 8);
 	p->tcp_flags = tcp[13];
 	p->tcp_window = be16(tcp + 14);
+	p->tcp = tcp;
 	if (len > TCP_LEN) {
 		/* The layout that every common sender uses: NOP NOP timestamps. */
 		if (len >= 32 && load32(tcp + 20) == RTE_BE32(0x0101080a)) {

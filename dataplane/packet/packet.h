@@ -84,7 +84,10 @@ struct pkt {
 	uint32_t lender : 4;    /* levels above the class, from where on assured rates were charged;
 				 * PKT_LENDER_LINK: from none. Set by shape/ */
 	uint64_t queued_ns;     /* when shape/ put it into a queue (CoDel, queue delay) */
-	struct rte_mbuf *next;  /* next in a queue of shape/ */
+	union {
+		const uint8_t *tcp; /* PKT_TCP, from parse to measure: the header, whole */
+		struct rte_mbuf *next; /* then: next in a queue of shape/ */
+	};
 };
 static_assert(sizeof(struct pkt) == 128, "two cache lines behind the mbuf");
 

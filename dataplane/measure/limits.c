@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a transfer waits for, round trip by round trip (Zhang et al., T-RAT, 2002; Siekkinen et al.
+ * 2005). Where the box stands on the path must not matter, so the data that was acknowledged in a
+ * round trip is compared with the window, not what is in flight as seen from here:
+ * - receiver: as much as the window that the receiver offers, less two segments; or the window was
+ *   closed;
+ * - network: less, and something was sent again;
+ * - sender: less, and a segment that was not full passed: the sender had no more to send;
+ * - network: all else, which is the congestion window.
+ * Pauses of more than a second are no part of a transfer.
+ */
+#include "dataplane/measure/tcp_private.h"
+
+#define LIMITED_SHIFT 8			   /* flow_measure.limited counts 2^8 ticks */
+#define PAUSE_TICKS TICKS(1000000000ull)
+
+static enum measure_limit limit_of(const struct flow_measure *f, enum measure_from from,
+	uint32_t acked, uint32_t elapsed, uint32_t rtt)
+{
+	const struct measure_half *me = &f->half[from];
+	uint64_t in_rtt = (uint64_t)acked * rtt / elapsed;
+	uint32_t window = window_bytes(f, !from);
+
+	if ((f->flags & F_FULL(!from)) || (window > 0 && in_rtt + 2u * f->mss >= window))
+		return LIMIT_RECEIVER;
+	return (me->bits & (H_SHORT | H_LOSS)) == H_SHORT ? LIMIT_SENDER : LIMIT_NETWORK;
+}
+
+void measure_round(struct step *t, uint32_t rtt)
+{
+	struct flow_measure *f = t->f;
+	uint32_t elapsed = since(t->now, f->round_tick);
+
+	for (unsigned from = 0; from < 2; from++) {
+		struct measure_half *me = &f->half[from];
+		uint32_t acked = f->half[!from].ack - f->round_ack[from];
+
+		f->round_ack[from] = f->half[!from].ack;
+		if (f->round_tick != 0 && (int32_t)acked > 0) {
+			enum measure_limit limit =
+				limit_of(f, (enum measure_from)from, acked, elapsed, rtt);
+			bool pause = elapsed > rtt + PAUSE_TICKS && !(me->bits & H_LOSS);
+			uint32_t units = (pause ? rtt : elapsed) >> LIMITED_SHIFT;
+			f->limited[from][limit] += units;
+			t->c->limited_ns[from][limit] += (uint64_t)units
+							 << (LIMITED_SHIFT + TICK_SHIFT);
+		}
+		me->bits &= (uint8_t)~(H_SHORT | H_LOSS);
+	}
+	f->round_tick = (uint32_t)t->now | 1; /* 0: never */
+}
