@@ -42,9 +42,9 @@ struct flow_measure {
 	uint16_t rtt_min[2], rtt_last[2]; /* short floats, tcp_private.h; 0: none. [who answered] */
 	uint32_t samples[2];
 	uint32_t probe_key, probe_tick;	   /* the timestamp whose echo is waited for, and since when */
-	uint32_t round_tick, round_ack[2]; /* where this round trip began: limits.c */
+	uint32_t round_tick, round_end; /* this round trip, see limits.c; */
+	uint32_t round_ack[2];		/* where it began. [sender] */
 	uint32_t limited[2][MEASURE_LIMITS]; /* time, in 2^14 ns; [sender] */
-	uint16_t flight_max[2];		     /* bytes, short float */
 
 	/* Third line: irregularities. */
 	uint32_t hole_start[MEASURE_HOLES], hole_end[MEASURE_HOLES]; /* sequence numbers */
@@ -56,18 +56,19 @@ struct flow_measure {
 		uint16_t zero_windows[2]; /* from then on */
 	};
 	uint32_t recover[2]; /* where the recovery from a loss ends: what was sent before it */
-	uint16_t reordered[2];
+	uint16_t flight_max[2]; /* bytes, short float */
 
 	/* Fourth line: counts and what the SYNs said. [sender] */
 	uint32_t lost_before[2], lost_after[2];
 	uint16_t needless[2], dsacks[2], duplicates[2];
 	uint16_t timeouts[2];
+	uint16_t reordered[2];
 	uint16_t reorder_max[2]; /* bytes, short float */
 	uint16_t ce[2], ece[2], cwr[2];
 	uint16_t syn_mss[2];
 	uint8_t options[2]; /* MEASURE_OPTION_* in tcp.h */
 	uint8_t syn_retries;
-	uint8_t reserved[13];
+	uint8_t reserved[9];
 };
 static_assert(sizeof(struct flow_measure) == 256, "four cache lines in struct flow");
 

@@ -71,19 +71,16 @@ static inline bool owns(const struct inflight_store *s, const struct measure_hal
 	return s->run[i].owner == inflight_owner(h);
 }
 
-/* The oldest run is done with. */
-static void drop_oldest(struct inflight_store *s, struct measure_half *h)
+/* The oldest run is done with. Whether the next one is still there, its owner will tell who asks
+ * next: it is not looked at here, as its line may be far away. */
+static inline void drop_oldest(struct inflight_store *s, struct measure_half *h)
 {
-	uint32_t next = s->run[h->oldest_run].newer;
+	uint32_t was = h->oldest_run;
 
-	give_back(s, h->oldest_run);
-	/* Gone meanwhile: what is behind it will be stale. */
-	if (next == 0 || !owns(s, h, next)) {
-		h->oldest_run = h->newest_run = 0;
-		return;
-	}
-	h->oldest_run = next;
-	s->run[next].older = 0;
+	h->oldest_run = was == h->newest_run ? 0 : s->run[was].newer;
+	if (h->oldest_run == 0)
+		h->newest_run = 0;
+	give_back(s, was);
 }
 
 void inflight_add_run(
@@ -184,7 +181,7 @@ bool inflight_find(
 	const struct inflight_store *s, const struct measure_half *h, uint32_t end, uint32_t *tick)
 {
 	for (uint32_t i = h->newest_run, looks = 0; i != 0 && owns(s, h, i) && looks < s->share;
-		i = s->run[i].older, looks++) {
+		i = i != h->oldest_run ? s->run[i].older : 0, looks++) {
 		const struct inflight_run *run = &s->run[i];
 		if ((int32_t)(end - run->first_end) < 0)
 			continue;

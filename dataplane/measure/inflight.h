@@ -34,7 +34,7 @@
 struct inflight_run {
 	uint32_t owner;	      /* 0: nobody */
 	uint32_t newer;	      /* next run of the direction, or next free one; 0: none */
-	uint32_t older;	      /* 0: none */
+	uint32_t older;	      /* of no meaning in the oldest */
 	uint32_t first_end;   /* sequence number behind the first segment, */
 	uint32_t first_tick;  /* and when it passed */
 	uint16_t count;	      /* of segments, 1 to 10, also in run 0 */

@@ -14,6 +14,7 @@
 
 #define LIMITED_SHIFT 8			   /* flow_measure.limited counts 2^8 ticks */
 #define PAUSE_TICKS TICKS(1000000000ull)
+#define ROUND_UNKNOWN_TICKS TICKS(1000000) /* when to look again for the round-trip time */
 
 static enum measure_limit limit_of(const struct flow_measure *f, enum measure_from from,
 	uint32_t acked, uint32_t elapsed, uint32_t rtt)
@@ -27,26 +28,31 @@ static enum measure_limit limit_of(const struct flow_measure *f, enum measure_fr
 	return (me->bits & (H_SHORT | H_LOSS)) == H_SHORT ? LIMIT_SENDER : LIMIT_NETWORK;
 }
 
-void measure_round(struct step *t, uint32_t rtt)
+void measure_round(struct flow_measure *f, enum measure_from from, uint32_t flight, uint64_t now,
+	struct measure_class *c)
 {
-	struct flow_measure *f = t->f;
-	uint32_t elapsed = since(t->now, f->round_tick);
+	uint32_t rtt = round_trip(f), elapsed = since(now, f->round_tick);
+	uint16_t code = short_of(flight);
 
-	for (unsigned from = 0; from < 2; from++) {
-		struct measure_half *me = &f->half[from];
-		uint32_t acked = f->half[!from].ack - f->round_ack[from];
+	if (flight < INT32_MAX && code > f->flight_max[!from])
+		f->flight_max[!from] = code;
+	for (unsigned side = 0; rtt != 0 && side < 2; side++) {
+		struct measure_half *me = &f->half[side];
+		uint32_t acked = f->half[!side].ack - f->round_ack[side];
 
-		f->round_ack[from] = f->half[!from].ack;
+		f->round_ack[side] = f->half[!side].ack;
 		if (f->round_tick != 0 && (int32_t)acked > 0) {
 			enum measure_limit limit =
-				limit_of(f, (enum measure_from)from, acked, elapsed, rtt);
+				limit_of(f, (enum measure_from)side, acked, elapsed, rtt);
 			bool pause = elapsed > rtt + PAUSE_TICKS && !(me->bits & H_LOSS);
 			uint32_t units = (pause ? rtt : elapsed) >> LIMITED_SHIFT;
-			f->limited[from][limit] += units;
-			t->c->limited_ns[from][limit] += (uint64_t)units
-							 << (LIMITED_SHIFT + TICK_SHIFT);
+
+			f->limited[side][limit] += units;
+			c->limited_ns[side][limit] += (uint64_t)units
+						      << (LIMITED_SHIFT + TICK_SHIFT);
 		}
 		me->bits &= (uint8_t)~(H_SHORT | H_LOSS);
 	}
-	f->round_tick = (uint32_t)t->now | 1; /* 0: never */
+	f->round_tick = (uint32_t)now | 1; /* 0: never */
+	f->round_end = (uint32_t)now + (rtt != 0 ? rtt : ROUND_UNKNOWN_TICKS);
 }

@@ -80,7 +80,8 @@ static inline void sample(struct flow_measure *f, enum measure_from from, uint32
 		return;
 	}
 	f->rtt_last[from] = code;
-	f->rtt_min[from] = (uint16_t)(code - 1) < (uint16_t)(min - 1) ? code : min;
+	if (__builtin_expect((uint16_t)(code - 1) < (uint16_t)(min - 1), 0))
+		f->rtt_min[from] = code;
 }
 
 /* A timestamp echo reaches the probe of the other side. */
@@ -100,57 +101,74 @@ static __attribute__((noinline)) void answered_echo(struct flow_measure *f, cons
 		sample(f, from, f->probe_tick, false, now, c);
 }
 
-/* What a packet with ACK says of the other direction. */
-static inline void acknowledge(struct flow_measure *f, struct pkt *p, enum measure_from from,
-	uint64_t now, struct measure_class *c, struct inflight_store *s)
+/* Out of the way: its struct step would be filled in for every packet. */
+static __attribute__((noinline)) void dupack(
+	struct flow_measure *f, struct pkt *p, enum measure_from from, struct measure_class *c)
 {
-	struct measure_half *me = &f->half[from], *peer = &f->half[!from];
+	struct step t = {.f = f, .p = p, .from = from, .c = c};
+
+	measure_dupack(&t);
+}
+
+static inline struct measure_half *other_half(struct flow_measure *f, struct measure_half *me)
+{
+	return (struct measure_half *)((uintptr_t)&f->half[0] + (uintptr_t)&f->half[1] -
+				       (uintptr_t)me);
+}
+
+/* What a packet with ACK says of the other direction. `me` is the half of `from`. */
+static inline void acknowledge(struct flow_measure *f, struct measure_half *me, struct pkt *p,
+	enum measure_from from, uint64_t now, struct measure_class *c, struct inflight_store *s)
+{
+	struct measure_half *peer = other_half(f, me);
 
 	if (before(me->ack, p->tcp_ack)) {
-		uint32_t flight = peer->next_seq - me->ack, tick, rtt;
-		uint16_t code = short_of(flight);
+		uint32_t flight = peer->next_seq - me->ack, tick;
 
-		if (code > f->flight_max[!from] && flight < FAR_SEQ)
-			f->flight_max[!from] = code;
 		me->ack = p->tcp_ack;
 		me->bits &= (uint8_t)~H_DUPACKS;
 		if (peer->oldest_run != 0 && inflight_acked(s, peer, p->tcp_ack, &tick))
 			sample(f, from, tick, p->tcp_ack == peer->next_seq, now, c);
-		rtt = round_trip(f);
-		if (__builtin_expect(rtt != 0 && since(now, f->round_tick) >= rtt, 0)) {
-			struct step t = {f, p, from, now, c, s};
-			measure_round(&t, rtt);
-		}
+		if (__builtin_expect(!before((uint32_t)now, f->round_end), 0))
+			measure_round(f, from, flight, now, c);
 	} else if (p->payload_len == 0 && p->tcp_ack == me->ack && p->tcp_ack != peer->next_seq &&
 		   !has_more_options(p)) {
-		struct step t = {f, p, from, now, c, s};
-		measure_dupack(&t);
+		dupack(f, p, from, c);
 	}
 	if (__builtin_expect((peer->bits & H_PROBE) != 0, 0) &&
 		(!(p->flags & PKT_TCP_TS) || !before(p->tcp_tsecr, f->probe_key)))
 		answered_echo(f, p, from, now, c);
 }
 
+/* A segment that is not as large as the largest. */
+static __attribute__((noinline)) void other_size(
+	struct flow_measure *f, struct measure_half *me, uint32_t len)
+{
+	if (len < f->mss)
+		me->bits |= H_SHORT;
+	else
+		f->mss = (uint16_t)len;
+}
+
 /* Data that continues where the highest ended. seg_len counts SYN and FIN. */
-static inline void new_data(struct flow_measure *f, const struct pkt *p, enum measure_from from,
+static inline void new_data(struct flow_measure *f, struct measure_half *me, const struct pkt *p,
 	uint32_t seg_len, uint64_t now, struct inflight_store *s, uint32_t share)
 {
-	struct measure_half *me = &f->half[from];
 	uint32_t end = p->tcp_seq + seg_len;
 
 	me->next_seq = end;
 	me->last_tick = (uint32_t)now;
 	me->epoch = EPOCH(now);
-	me->bits |= p->payload_len < f->mss ? H_SHORT : 0;
-	f->mss = p->payload_len > f->mss ? p->payload_len : f->mss;
+	if (p->payload_len != f->mss)
+		other_size(f, me, p->payload_len);
 	inflight_add(s, me, end, (uint32_t)now, share);
 }
 
 /* A pure ACK: its timestamp can be a probe while the other side has data under way. */
 static inline void pure_ack(
-	struct flow_measure *f, const struct pkt *p, enum measure_from from, uint64_t now)
+	struct flow_measure *f, struct measure_half *me, const struct pkt *p, uint64_t now)
 {
-	struct measure_half *me = &f->half[from], *peer = &f->half[!from];
+	struct measure_half *peer = other_half(f, me);
 
 	if (((me->bits | peer->bits) & H_PROBE) != 0 && since(now, f->probe_tick) < PROBE_TICKS)
 		return;
@@ -200,7 +218,7 @@ static void data(struct step *t, uint32_t seg_len)
 	/* TCP Fast Open (RFC 7413): the answer may leave out the data. */
 	if ((p->tcp_flags & TH_SYN) && seg_len > 1)
 		inflight_add(t->s, me, p->tcp_seq + 1, (uint32_t)t->now, t->s->share);
-	new_data(f, p, from, seg_len, t->now, t->s,
+	new_data(f, me, p, seg_len, t->now, t->s,
 		f->flags & F_STARTED(!from) ? t->s->share : ONE_WAY_SHARE);
 }
 
@@ -255,11 +273,10 @@ static void ecn(struct step *t)
 }
 
 /* Everything that is not plain data or a plain ACK on a flow where nothing is amiss. */
-static __attribute__((noinline)) void irregular(struct step *t)
+static __attribute__((noinline)) void irregular(struct flow_measure *f, struct pkt *p,
+	enum measure_from from, uint64_t now, struct measure_class *c, struct inflight_store *s)
 {
-	struct flow_measure *f = t->f;
-	struct pkt *p = t->p;
-	enum measure_from from = t->from;
+	struct step step = {f, p, from, now, c, s}, *t = &step;
 	struct measure_half *me = &f->half[from];
 	uint32_t seg_len = p->payload_len;
 	unsigned tcp_flags = p->tcp_flags;
@@ -289,7 +306,7 @@ static __attribute__((noinline)) void irregular(struct step *t)
 			f->flags |= F_ACKED(from);
 			me->ack = ack = p->tcp_ack;
 		}
-		acknowledge(f, p, from, t->now, t->c, t->s);
+		acknowledge(f, me, p, from, now, c, s);
 		if (!(tcp_flags & TH_SYN) && has_more_options(p))
 			measure_dupack(t);
 		measure_handshake(t, me->ack != ack);
@@ -305,7 +322,7 @@ static __attribute__((noinline)) void irregular(struct step *t)
 	if (seg_len > 0)
 		data(t, seg_len);
 	else
-		pure_ack(f, p, from, t->now);
+		pure_ack(f, me, p, now);
 	note_tsval(me, p);
 
 	f->ordinary = (f->flags & F_BOTH) == F_BOTH && f->holes == 0 &&
@@ -313,8 +330,21 @@ static __attribute__((noinline)) void irregular(struct step *t)
 		      !(f->flags & (F_FULL(FROM_LAN) | F_FULL(FROM_WAN)));
 }
 
-/* Flags that the short way has no eye for. */
-#define RARE_FLAGS (TH_FIN | TH_SYN | TH_RST | TH_ECE | TH_CWR)
+/*
+ * Has the short way no eye for the packet itself? That is for flags other than ACK, for marks of
+ * congestion (the two bits carry into the third), a window of zero, or options other than
+ * timestamps.
+ */
+static inline bool is_rare(const struct pkt *p)
+{
+	const unsigned flags = TH_FIN | TH_SYN | TH_RST | TH_ACK | TH_ECE | TH_CWR;
+	unsigned seen = (p->tcp_flags & flags) | ((p->ecn + 1u) & 4) << 8;
+	unsigned header_len = (unsigned)(p->payload_off - p->l4_off);
+
+	return (seen != TH_ACK) | (p->tcp_window == 0) |
+	       (header_len >= TCP_HEADER + SACK_BYTES_MIN +
+				      (p->flags & PKT_TCP_TS) * TIMESTAMPS_BYTES / PKT_TCP_TS);
+}
 
 static inline void measure_one(struct flow_measure *f, struct pkt *p, enum measure_from from,
 	uint64_t now, struct measure_class *c, struct inflight_store *s)
@@ -322,21 +352,17 @@ static inline void measure_one(struct flow_measure *f, struct pkt *p, enum measu
 	struct measure_half *me = &f->half[from];
 
 	c->tcp_packets[from]++;
-	if (__builtin_expect(((p->tcp_flags & (RARE_FLAGS | TH_ACK)) != TH_ACK) |
-				     (p->tcp_seq != me->next_seq) | !f->ordinary |
-				     (p->tcp_window == 0) | (p->ecn == 3) | has_more_options(p),
-		    0)) {
-		struct step t = {f, p, from, now, c, s};
-		irregular(&t);
+	if (__builtin_expect(is_rare(p) | (p->tcp_seq != me->next_seq) | !f->ordinary, 0)) {
+		irregular(f, p, from, now, c, s);
 		return;
 	}
-	acknowledge(f, p, from, now, c, s);
+	acknowledge(f, me, p, from, now, c, s);
 	me->window = p->tcp_window;
 	if (p->payload_len > 0) {
 		c->data_packets[from]++;
-		new_data(f, p, from, p->payload_len, now, s, s->share);
+		new_data(f, me, p, p->payload_len, now, s, s->share);
 	} else {
-		pure_ack(f, p, from, now);
+		pure_ack(f, me, p, now);
 	}
 	note_tsval(me, p);
 }
@@ -354,7 +380,7 @@ void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from,
 
 static inline enum measure_from from_of(const struct pkt *p)
 {
-	return p->dir == p->flow->lan_dir ? FROM_LAN : FROM_WAN;
+	return (enum measure_from)(p->dir ^ p->flow->lan_dir);
 }
 
 /* Both lines that the packet will need. */
@@ -366,15 +392,15 @@ static inline void prefetch_flow(const struct rte_mbuf *m)
 	rte_prefetch0(f->rtt_min);
 }
 
-/* And then, with the first of them at hand, the segments in flight. */
+/* And then, with the first of them at hand, the segments in flight: the newest for data, for an ACK
+ * the oldest of the other side. */
 static inline void prefetch_run(const struct rte_mbuf *m, const struct inflight_store *s)
 {
 	const struct pkt *p = pkt_of(m);
-	const struct flow_measure *f = &p->flow->measure;
-	enum measure_from from = from_of(p);
+	unsigned is_data = p->payload_len != 0;
+	const struct measure_half *h = &p->flow->measure.half[from_of(p) ^ !is_data];
 
-	rte_prefetch0(&s->run[p->payload_len > 0 ? f->half[from].newest_run
-						 : f->half[!from].oldest_run]);
+	rte_prefetch0(&s->run[(&h->oldest_run)[is_data]]);
 }
 
 void measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
@@ -391,10 +417,9 @@ void measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 		struct pkt *p = pkt_of(pkts[i]);
 		struct flow *flow = p->flow;
 
-		if (i + PREFETCH_AHEAD < n)
-			prefetch_flow(pkts[i + PREFETCH_AHEAD]);
-		if (i + RUN_AHEAD < n)
-			prefetch_run(pkts[i + RUN_AHEAD], s);
+		/* The last ones once more: cheaper than to ask. */
+		prefetch_flow(pkts[i + PREFETCH_AHEAD < n ? i + PREFETCH_AHEAD : n - 1]);
+		prefetch_run(pkts[i + RUN_AHEAD < n ? i + RUN_AHEAD : n - 1], s);
 		if (!(p->flags & PKT_TCP))
 			continue;
 		enum measure_from from = from_of(p);

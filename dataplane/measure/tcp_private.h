@@ -136,7 +136,9 @@ void measure_syn_options(struct step *t);
 void measure_late(struct step *t, uint32_t seg_len);
 void measure_dupack(struct step *t);
 
-/* limits.c: an ACK comes a round trip or more after the last time. */
-void measure_round(struct step *t, uint32_t rtt);
+/* limits.c: side `from` acknowledges new data, of `flight` bytes under way, a round trip or more
+ * after the last time. */
+void measure_round(struct flow_measure *f, enum measure_from from, uint32_t flight, uint64_t now,
+	struct measure_class *c);
 
 #endif

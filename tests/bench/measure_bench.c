@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Cycles a packet that measure_bulk() takes: TCP data one way and ACKs the other, all in order,
- * with few flows and with many in random order, beside the same loop without measuring (the cost of
- * the generator). No EAL: bursts of 32 in plain memory, as the flow stage leaves them.
+ * with few flows and with many in random order. Off: the same bursts past a stage that only counts
+ * them by class. On: past that and measure_bulk(). No EAL: bursts of 32 in plain memory, as the
+ * flow stage leaves them.
  */
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/flow/flow.h"
+#include "dataplane/measure/inflight.h"
 #include "dataplane/measure/tcp.h"
 
 #define BURST 32
@@ -22,6 +24,8 @@
 #define SLOTS 64 /* bursts in memory at a time */
 #define ROUNDS 200
 #define WINDOW 40 /* packets under way */
+#define RUNS (1u << 18) /* for segments in flight: what a worker has for 1,000,000 flows */
+#define STORE_BYTES ((size_t)32 << 20)
 
 struct buffer {
 	struct rte_mbuf m;
@@ -39,6 +43,7 @@ static struct buffer *buffers;
 static struct flow *flows;
 static struct peer *peers;
 static struct measure_class *classes; /* and one for the classes beyond them */
+static void *store;
 static struct rte_mbuf *pkts[SLOTS][BURST];
 static uint64_t random_state = 88172645463325252u;
 static uint64_t now_ns = 1000000000;
@@ -93,7 +98,9 @@ static void start(uint32_t flow_count)
 {
 	memset(flows, 0, flow_count * sizeof(*flows));
 	memset(peers, 0, flow_count * sizeof(*peers));
-	memset(classes, 0, CLASSES * sizeof(*classes));
+	memset(classes, 0, (CLASSES + 1) * sizeof(*classes));
+	for (unsigned i = 0; i <= CLASSES; i++)
+		classes[i].inflight = inflight_init(store, RUNS);
 	for (uint32_t n = 0; n < flow_count; n++) {
 		struct pkt syn = {.flags = PKT_IP | PKT_TCP, .tcp_flags = TH_SYN, .tcp_window = 1};
 
@@ -128,13 +135,27 @@ static int ascending(const void *a, const void *b)
 }
 
 /*
- * The flow stage has touched the first line of each record (key and class) shortly before, so that
- * is done here too, outside the time taken: only the lines of measure/ are cold.
+ * Parsing has written both lines of struct pkt, and the flow stage the first line of the record
+ * (key and class), shortly before. So that is done here too, outside the time taken: only the lines
+ * of measure/ are cold.
  */
 static void touch(unsigned s)
 {
+	for (unsigned i = 0; i < BURST; i++) {
+		struct pkt *p = pkt_of(pkts[s][i]);
+
+		*(volatile uint16_t *)&p->l3_off = 14;
+		*(volatile uint32_t *)&p->flow->last_seen_ms = (uint32_t)now_ns;
+	}
+}
+
+/* The stage that only counts. */
+static void count(unsigned s)
+{
+	static uint64_t packets[CLASSES];
+
 	for (unsigned i = 0; i < BURST; i++)
-		*(volatile uint32_t *)&pkt_of(pkts[s][i])->flow->last_seen_ms = (uint32_t)now_ns;
+		*(volatile uint64_t *)&packets[pkt_of(pkts[s][i])->flow->class_id % CLASSES] += 1;
 }
 
 static double median(uint32_t *values, unsigned count)
@@ -144,7 +165,7 @@ static double median(uint32_t *values, unsigned count)
 }
 
 /* Median over all bursts, less what taking the time costs. */
-static double run(uint32_t flow_count)
+static double run(uint32_t flow_count, bool measure)
 {
 	static uint32_t idle[ROUNDS];
 
@@ -153,15 +174,26 @@ static double run(uint32_t flow_count)
 		for (unsigned s = 0; s < SLOTS; s++) {
 			touch(s);
 			uint64_t from = rte_rdtsc_precise();
-			measure_bulk(pkts[s], BURST, now_ns, classes, CLASSES);
+			count(s);
+			if (measure)
+				measure_bulk(pkts[s], BURST, now_ns, classes, CLASSES);
 			burst_cycles[r * SLOTS + s] = (uint32_t)(rte_rdtsc_precise() - from);
 			now_ns += 3000;
 		}
 		uint64_t from = rte_rdtsc_precise();
-		measure_bulk(pkts[0], 0, now_ns, classes, CLASSES);
 		idle[r] = (uint32_t)(rte_rdtsc_precise() - from);
 	}
 	return (median(burst_cycles, ROUNDS * SLOTS) - median(idle, ROUNDS)) / BURST;
+}
+
+/* Taken so far. */
+static uint64_t samples(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < CLASSES; i++)
+		sum += classes[i].rtt_lan.count + classes[i].rtt_wan.count;
+	return sum;
 }
 
 static double record_cycles(void)
@@ -187,22 +219,32 @@ int main(void)
 	flows = aligned_alloc(1 << 21, (size_t)1000000 * sizeof(*flows));
 	/* The daemon's table lies in huge pages. */
 	madvise(flows, (size_t)1000000 * sizeof(*flows), MADV_HUGEPAGE);
+	store = aligned_alloc(1 << 21, STORE_BYTES);
+	madvise(store, STORE_BYTES, MADV_HUGEPAGE);
 	peers = calloc(1000000, sizeof(*peers));
 	classes = calloc(CLASSES + 1, sizeof(*classes));
-	if (buffers == NULL || flows == NULL || peers == NULL || classes == NULL) {
-		fprintf(stderr, "measure_bench: no memory, 400 MB are needed\n");
+	if (buffers == NULL || flows == NULL || store == NULL || peers == NULL || classes == NULL) {
+		fprintf(stderr, "measure_bench: no memory, 600 MB are needed\n");
 		return 1;
 	}
 	memset(buffers, 0, SLOTS * BURST * sizeof(*buffers));
-	printf("%-34s %s\n", "measure_bulk, TCP, 32 a burst", "cycles a packet");
+	printf("%-30s %8s %8s %8s %8s\n", "cycles a packet, 32 a burst", "off", "on", "measure",
+		"samples");
 	for (unsigned k = 0; k < sizeof(counts) / sizeof(counts[0]); k++) {
 		start(counts[k]);
-		run(counts[k]); /* fill windows and caches */
-		printf("%10u flows %17s %6.1f\n", counts[k], "", run(counts[k]));
+		run(counts[k], true); /* fill windows and caches */
+		double off = run(counts[k], false);
+		start(counts[k]);
+		run(counts[k], true);
+		uint64_t before = samples(), acks = ROUNDS * SLOTS * BURST / 3;
+		double on = run(counts[k], true);
+		printf("%18u TCP flows %9.1f %8.1f %8.1f %6.0f %%\n", counts[k], off, on, on - off,
+			100.0 * (double)(samples() - before) / (double)acks);
 	}
 	printf("%-34s %6.1f\n", "histogram_record, up to 16 ms", record_cycles());
 	free(buffers);
 	free(flows);
+	free(store);
 	free(peers);
 	free(classes);
 	return 0;
