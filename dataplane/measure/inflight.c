@@ -27,9 +27,10 @@ struct inflight_store *inflight_init(void *memory, uint32_t runs)
 	s->share = runs / SHARE > 0 ? runs / SHARE : 1;
 	s->share = s->share < INT16_MAX ? s->share : INT16_MAX; /* ordinals are short */
 	s->free = 0;
-	s->run[0] = (struct inflight_run){.count = 1};
+	s->run[0] = (struct inflight_run){.owner = INFLIGHT_NOBODY, .count = 1};
 	for (uint32_t i = runs - 1; i > 0; i--) {
-		s->run[i] = (struct inflight_run){.newer = s->free, .count = 1};
+		s->run[i] = (struct inflight_run){
+			.owner = INFLIGHT_NOBODY, .newer = s->free, .count = 1};
 		s->free = i;
 	}
 	return s;
@@ -44,7 +45,7 @@ struct inflight_store *inflight_default(void)
 
 static void give_back(struct inflight_store *s, uint32_t i)
 {
-	s->run[i].owner = 0;
+	s->run[i].owner = INFLIGHT_NOBODY;
 	s->run[i].newer = s->free;
 	s->free = i;
 }

@@ -27,12 +27,13 @@
 #include <emmintrin.h>
 #endif
 
+#define INFLIGHT_NOBODY 1u
 #define INFLIGHT_SEGMENTS 10
 #define INFLIGHT_TICK_SHIFT 2		 /* times in a run: 256 ns, 17 ms in all */
 #define INFLIGHT_STALE_TICKS (62500000u) /* 4 s: no round trip is so long */
 
 struct inflight_run {
-	uint32_t owner;	      /* 0: nobody */
+	uint32_t owner;	      /* inflight_owner(), or INFLIGHT_NOBODY */
 	uint32_t newer;	      /* next run of the direction, or next free one; 0: none */
 	uint32_t older;	      /* of no meaning in the oldest */
 	uint32_t first_end;   /* sequence number behind the first segment, */
@@ -77,9 +78,11 @@ void inflight_forget(struct inflight_store *s, struct measure_half *h);
 bool inflight_find(const struct inflight_store *s, const struct measure_half *h, uint32_t end,
 	uint32_t *tick);
 
+/* Halves lie at multiples of four, so never INFLIGHT_NOBODY. Two that are 4 GiB apart may be taken
+ * for each other once a run was stale, until sequence numbers tell. */
 static inline uint32_t inflight_owner(const struct measure_half *h)
 {
-	return (uint32_t)((uintptr_t)h >> 2) | 1; /* two halves are 7 words apart: not the same */
+	return (uint32_t)(uintptr_t)h;
 }
 
 /* The segment of `run` at distance `d`; -1: none. */

@@ -39,17 +39,6 @@
 #define ONE_WAY_SHARE 64		  /* runs in flight, as long as no answer has been seen */
 #define RUN_AHEAD 8
 #define PREFETCH_AHEAD 16
-#define TCP_HEADER 20
-#define TIMESTAMPS_BYTES 12
-#define SACK_BYTES_MIN 8 /* 10, and the padding may be counted with the timestamps */
-
-/* Has the packet TCP options other than timestamps? Behind the handshake that is SACK. */
-static inline bool has_more_options(const struct pkt *p)
-{
-	int options_len = p->payload_off - p->l4_off - TCP_HEADER;
-
-	return options_len - (p->flags & PKT_TCP_TS ? TIMESTAMPS_BYTES : 0) >= SACK_BYTES_MIN;
-}
 
 /* No branch on the comparison: whether the clock went on since the last packet is up to chance. */
 static inline void note_tsval(struct measure_half *h, const struct pkt *p)
@@ -132,7 +121,7 @@ static inline void acknowledge(struct flow_measure *f, struct measure_half *me, 
 		if (__builtin_expect(!before((uint32_t)now, f->round_end), 0))
 			measure_round(f, from, flight, now, c);
 	} else if (p->payload_len == 0 && p->tcp_ack == me->ack && p->tcp_ack != peer->next_seq &&
-		   !has_more_options(p)) {
+		   !(p->flags & PKT_TCP_OPTIONS)) {
 		dupack(f, p, from, c);
 	}
 	if (__builtin_expect((peer->bits & H_PROBE) != 0, 0) &&
@@ -307,7 +296,7 @@ static __attribute__((noinline)) void irregular(struct flow_measure *f, struct p
 			me->ack = ack = p->tcp_ack;
 		}
 		acknowledge(f, me, p, from, now, c, s);
-		if (!(tcp_flags & TH_SYN) && has_more_options(p))
+		if (!(tcp_flags & TH_SYN) && (p->flags & PKT_TCP_OPTIONS))
 			measure_dupack(t);
 		measure_handshake(t, me->ack != ack);
 		zero_window(t);
@@ -332,18 +321,14 @@ static __attribute__((noinline)) void irregular(struct flow_measure *f, struct p
 
 /*
  * Has the short way no eye for the packet itself? That is for flags other than ACK, for marks of
- * congestion (the two bits carry into the third), a window of zero, or options other than
- * timestamps.
+ * congestion (their two bits carry into the third), and a window of zero.
  */
 static inline bool is_rare(const struct pkt *p)
 {
-	const unsigned flags = TH_FIN | TH_SYN | TH_RST | TH_ACK | TH_ECE | TH_CWR;
-	unsigned seen = (p->tcp_flags & flags) | ((p->ecn + 1u) & 4) << 8;
-	unsigned header_len = (unsigned)(p->payload_off - p->l4_off);
+	const uint32_t flags = TH_FIN | TH_SYN | TH_RST | TH_ACK | TH_ECE | TH_CWR;
+	uint32_t seen = p->tcp_flags | (uint32_t)p->ecn << 8;
 
-	return (seen != TH_ACK) | (p->tcp_window == 0) |
-	       (header_len >= TCP_HEADER + SACK_BYTES_MIN +
-				      (p->flags & PKT_TCP_TS) * TIMESTAMPS_BYTES / PKT_TCP_TS);
+	return (((seen + 0x100) & (flags | 0x400)) != TH_ACK) | (p->tcp_window == 0);
 }
 
 static inline void measure_one(struct flow_measure *f, struct pkt *p, enum measure_from from,
@@ -352,7 +337,9 @@ static inline void measure_one(struct flow_measure *f, struct pkt *p, enum measu
 	struct measure_half *me = &f->half[from];
 
 	c->tcp_packets[from]++;
-	if (__builtin_expect(is_rare(p) | (p->tcp_seq != me->next_seq) | !f->ordinary, 0)) {
+	if (__builtin_expect((p->flags & PKT_TCP_OPTIONS) != 0 || is_rare(p) ||
+				     p->tcp_seq != me->next_seq || !f->ordinary,
+		    0)) {
 		irregular(f, p, from, now, c, s);
 		return;
 	}
@@ -364,7 +351,7 @@ static inline void measure_one(struct flow_measure *f, struct pkt *p, enum measu
 	} else {
 		pure_ack(f, me, p, now);
 	}
-	note_tsval(me, p);
+	me->tsval = p->tcp_tsval; /* of no meaning without PKT_TCP_TS */
 }
 
 static inline struct inflight_store *store_of(const struct measure_class *c)

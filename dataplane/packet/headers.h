@@ -217,9 +217,10 @@ static inline unsigned tcp_fields(struct pkt *p, const uint8_t *tcp, unsigned ro
 		if (len >= 32 && load32(tcp + 20) == RTE_BE32(0x0101080a)) {
 			p->tcp_tsval = be32(tcp + 24);
 			p->tcp_tsecr = be32(tcp + 28);
-			*flags |= PKT_TCP_TS;
+			*flags |= len > 32 ? PKT_TCP_TS | PKT_TCP_OPTIONS : PKT_TCP_TS;
 		} else {
-			*flags |= parse_tcp_timestamps(p, tcp + TCP_LEN, tcp + len);
+			*flags |= PKT_TCP_OPTIONS |
+				  parse_tcp_timestamps(p, tcp + TCP_LEN, tcp + len);
 		}
 	}
 	return len;

@@ -49,6 +49,8 @@ static_assert(sizeof(struct flow_key) == 40, "flow keys are compared as 40 bytes
 #define PKT_NO_L2 0x1000    /* decoded on a routed link: its link-layer header is still to be written */
 #define PKT_RETRANSMIT 0x2000 /* TCP: repeats data that this worker has passed on; set by measure */
 
+#define PKT_TCP_OPTIONS 0x4000 /* TCP: has options other than timestamps */
+
 #define PKT_LENDER_LINK 15u
 
 struct pkt {
