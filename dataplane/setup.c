@@ -17,6 +17,7 @@
 #include "dataplane/clock.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/rates.h"
+#include "dataplane/measure/inflight.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
 
@@ -99,6 +100,13 @@ static uint64_t class_bytes(const struct policy *policy)
 	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
 }
 
+/* Runs of segments in flight of one worker: a run for every fourth flow, which is one that has just
+ * sent something, and no fewer than fast links with few flows want. */
+static uint32_t inflight_runs(const struct policy *policy)
+{
+	return RTE_MAX(policy->appliance.flows / 4, 16384u);
+}
+
 /* Beside the EAL's: the control thread's rates, and plans and policies of all classes: while one
  * takes the place of another there are two, a third waits to be freed, a fourth to be gone back to.
  */
@@ -122,7 +130,7 @@ static uint64_t memory_needed(const struct policy *policy)
 	const struct policy_appliance *a = &policy->appliance;
 	uint64_t links = (uint64_t)policy->bridge_count * WAYS;
 	uint64_t worker = flow_table_memory_needed(a->flows) + class_bytes(policy) +
-			  peer_bytes(policy) +
+			  inflight_bytes(inflight_runs(policy)) + peer_bytes(policy) +
 			  links * shaper_memory_needed(a->classes, a->queues, a->hosts) + 4 * MIB;
 
 	return pool_bytes(policy) + worker * a->worker_count +
@@ -319,12 +327,16 @@ static struct worker *make_worker(
 	w->flows = flow_table_create(name, a->flows, SOCKET_ID_ANY);
 	w->measured = measured_of(a);
 	w->measure = take(d, (w->measured + 1u) * sizeof(*w->measure));
+	void *inflight = take(d, inflight_bytes(inflight_runs(policy)));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
-		w->peers == NULL || w->other == NULL || compressor == NULL)
+		inflight == NULL || w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
+	inflight_init(inflight, inflight_runs(policy));
+	for (uint32_t i = 0; i <= w->measured; i++)
+		w->measure[i].inflight = inflight;
 	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)
 		w->other[b].flags = FLOW_LIVE | FLOW_OTHER;
 	d->memory_bytes += flow_table_memory_bytes(w->flows);
@@ -414,11 +426,13 @@ static void say_memory(const struct daemon *d, const struct policy *policy)
 	}
 	printf("memory: %u MB at most, nearly all of it taken now: %u MB packet buffers, %u MB "
 	       "flow tables for %u "
-	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes\n",
+	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes, "
+	       "%u MB segments in flight\n",
 		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
 		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
 		a->flows * d->worker_count, (unsigned)(shapers / MB), a->classes, a->hosts,
-		(unsigned)(class_bytes(policy) * d->worker_count / MB));
+		(unsigned)(class_bytes(policy) * d->worker_count / MB),
+		(unsigned)(inflight_bytes(inflight_runs(policy)) * d->worker_count / MB));
 }
 
 /* The first plan. Says so where it takes long. */

@@ -22,7 +22,7 @@ struct measure_half {
 	uint32_t ack;	    /* highest acknowledgement number it sent */
 	uint32_t last_tick; /* when its newest data passed */
 	uint32_t tsval;	    /* newest timestamp it sent */
-	uint32_t oldest_run, newest_run; /* of its segments in flight: inflight.h; 0: none */
+	uint32_t oldest, newest; /* slots of its segments in flight, inflight.h; 0: none */
 	uint16_t window;		 /* the newest it offered, unscaled */
 	uint8_t bits;			 /* H_* in tcp_private.h */
 	uint8_t epoch;			 /* coarse time of the newest data, EPOCH() in tcp_private.h */

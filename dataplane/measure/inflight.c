@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The store of inflight.h: taking and giving back runs. Indices come from the worker's own records
- * only; whether a run still is what a record takes it for, its owner tells.
+ * The store of inflight.h: taking and giving back runs. Slot numbers come from the worker's own
+ * records only; whether a run still is what a record takes it for, its owner tells.
  */
 #include "dataplane/measure/inflight.h"
 
 #define RUNS_DEFAULT 16384u
-#define SHARE 16	/* one direction has at most so much of the store: 1/16 */
-#define STALE_LOOKS 4	/* runs looked at, when none is free, before the segment goes without */
+#define SHARE 16      /* one direction has at most so much of the store: 1/16 */
+#define STALE_LOOKS 4 /* runs looked at, when none is free, before the segment goes without */
 
 static uint8_t process_store[sizeof(struct inflight_store) +
-			     RUNS_DEFAULT * sizeof(struct inflight_run)]
+			     RUNS_DEFAULT * sizeof(union inflight_slots)]
 	__attribute__((aligned(64)));
 
 size_t inflight_bytes(uint32_t runs)
 {
-	return sizeof(struct inflight_store) + runs * sizeof(struct inflight_run);
+	return sizeof(struct inflight_store) + runs * sizeof(union inflight_slots);
+}
+
+static inline uint32_t owner_of(const struct measure_half *h)
+{
+	return (uint32_t)(uintptr_t)h;
+}
+
+static void give_back(struct inflight_store *s, uint32_t run)
+{
+	s->run[run].owner = INFLIGHT_NOBODY;
+	s->run[run].newer = s->free;
+	s->free = run;
 }
 
 struct inflight_store *inflight_init(void *memory, uint32_t runs)
@@ -27,12 +39,9 @@ struct inflight_store *inflight_init(void *memory, uint32_t runs)
 	s->share = runs / SHARE > 0 ? runs / SHARE : 1;
 	s->share = s->share < INT16_MAX ? s->share : INT16_MAX; /* ordinals are short */
 	s->free = 0;
-	s->run[0] = (struct inflight_run){.owner = INFLIGHT_NOBODY, .count = 1};
-	for (uint32_t i = runs - 1; i > 0; i--) {
-		s->run[i] = (struct inflight_run){
-			.owner = INFLIGHT_NOBODY, .newer = s->free, .count = 1};
-		s->free = i;
-	}
+	s->run[0].owner = INFLIGHT_NOBODY;
+	for (uint32_t run = runs - 1; run > 0; run--)
+		give_back(s, run);
 	return s;
 }
 
@@ -43,153 +52,138 @@ struct inflight_store *inflight_default(void)
 	return s->count > 0 ? s : inflight_init(s, RUNS_DEFAULT);
 }
 
-static void give_back(struct inflight_store *s, uint32_t i)
+static uint32_t take(struct inflight_store *s, uint16_t now)
 {
-	s->run[i].owner = INFLIGHT_NOBODY;
-	s->run[i].newer = s->free;
-	s->free = i;
-}
+	uint32_t run = s->free;
 
-static uint32_t take(struct inflight_store *s, uint32_t tick)
-{
-	uint32_t i = s->free;
-
-	if (i != 0) {
-		s->free = s->run[i].newer;
-		return i;
+	if (run != 0) {
+		s->free = s->run[run].newer;
+		return run;
 	}
 	for (unsigned looks = 0; looks < STALE_LOOKS; looks++) {
 		s->hand = s->hand + 1 < s->count ? s->hand + 1 : 1;
-		const struct inflight_run *run = &s->run[s->hand];
-		if (tick - inflight_tick(run, run->count - 1u) > INFLIGHT_STALE_TICKS)
+		if ((uint16_t)(now - s->run[s->hand].taken) > INFLIGHT_STALE)
 			return s->hand;
 	}
 	return 0;
 }
 
-static inline bool owns(const struct inflight_store *s, const struct measure_half *h, uint32_t i)
+static inline bool owns(const struct inflight_store *s, const struct measure_half *h, uint32_t run)
 {
-	return s->run[i].owner == inflight_owner(h);
+	return s->run[run].owner == owner_of(h);
 }
 
-/* The oldest run is done with. Whether the next one is still there, its owner will tell who asks
- * next: it is not looked at here, as its line may be far away. */
-static inline void drop_oldest(struct inflight_store *s, struct measure_half *h)
+/* Runs of its newest and its oldest segment. The newest slot is the one behind that. */
+static inline uint32_t newest_run(const struct measure_half *h)
 {
-	uint32_t was = h->oldest_run;
-
-	h->oldest_run = was == h->newest_run ? 0 : s->run[was].newer;
-	if (h->oldest_run == 0)
-		h->newest_run = 0;
-	give_back(s, was);
+	return (h->newest - 1) / INFLIGHT_RUN;
 }
 
-void inflight_add_run(
-	struct inflight_store *s, struct measure_half *h, uint32_t end, uint32_t tick, uint32_t share)
+static inline uint32_t oldest_run(const struct measure_half *h)
 {
-	bool chained = h->newest_run != 0 && owns(s, h, h->newest_run);
-	uint32_t i = 0;
+	return h->oldest / INFLIGHT_RUN;
+}
 
-	if (chained && owns(s, h, h->oldest_run) &&
-		(uint16_t)(s->run[h->newest_run].ordinal - s->run[h->oldest_run].ordinal) + 1u >=
-			share) {
-		drop_oldest(s, h);
-		chained = h->newest_run != 0;
+static inline uint32_t none(struct measure_half *h)
+{
+	return h->oldest = h->newest = 0;
+}
+
+uint32_t inflight_drop_oldest(struct inflight_store *s, struct measure_half *h)
+{
+	uint32_t run = oldest_run(h);
+	bool last = run == newest_run(h), mine = owns(s, h, run);
+	uint32_t next = s->run[run].newer;
+
+	if (mine)
+		give_back(s, run);
+	/* If it was taken away meanwhile, so will be what is behind it. Whether the next one is
+	 * still there is not looked at here: its line may be far away. */
+	if (last || !mine || next == 0)
+		return none(h);
+	return h->oldest = next * INFLIGHT_RUN + INFLIGHT_FIRST;
+}
+
+void inflight_extend(
+	struct inflight_store *s, struct measure_half *h, uint32_t tick, uint32_t share)
+{
+	uint32_t older = 0, run;
+
+	if (h->newest != 0 && owns(s, h, newest_run(h)) && owns(s, h, oldest_run(h))) {
+		older = newest_run(h);
+		if ((uint16_t)(s->run[older].ordinal - s->run[oldest_run(h)].ordinal) + 1u >= share)
+			inflight_drop_oldest(s, h);
+		if (h->newest == 0)
+			older = 0;
 	}
-	i = take(s, tick);
-	if (i == 0)
+	run = take(s, (uint16_t)(tick >> INFLIGHT_STALE_SHIFT));
+	if (run == 0) { /* what is in flight is measured yet, but nothing behind it */
+		inflight_forget(s, h);
 		return;
-	/* It may have been a stale one of our own. */
-	chained = chained && i != h->newest_run && i != h->oldest_run;
-	s->run[i].owner = inflight_owner(h);
-	s->run[i].newer = 0;
-	s->run[i].older = chained ? h->newest_run : 0;
-	s->run[i].ordinal = chained ? (uint16_t)(s->run[h->newest_run].ordinal + 1) : 0;
-	s->run[i].first_end = end;
-	s->run[i].first_tick = tick;
-	s->run[i].count = 1;
-	s->run[i].end[0] = s->run[i].tick[0] = 0;
-	if (chained)
-		s->run[h->newest_run].newer = i;
+	}
+	if (owns(s, h, run)) /* a stale one of its own */
+		older = 0;
+	if (older == 0)
+		h->oldest = run * INFLIGHT_RUN + INFLIGHT_FIRST;
 	else
-		h->oldest_run = i;
-	h->newest_run = i;
+		s->run[older].newer = run;
+	s->run[run].owner = owner_of(h);
+	s->run[run].newer = 0;
+	s->run[run].older = older;
+	s->run[run].taken = (uint16_t)(tick >> INFLIGHT_STALE_SHIFT);
+	s->run[run].ordinal = older != 0 ? (uint16_t)(s->run[older].ordinal + 1) : 0;
+	h->newest = run * INFLIGHT_RUN + INFLIGHT_FIRST;
 }
 
-bool inflight_acked_run(
-	struct inflight_store *s, struct measure_half *h, uint32_t ack, uint32_t *tick)
+/* One segment back from `slot`, the one behind a segment; 0: that was the oldest. */
+static uint32_t step_back(const struct inflight_store *s, const struct measure_half *h,
+	uint32_t slot)
 {
-	while (h->oldest_run != 0) {
-		struct inflight_run *run = &s->run[h->oldest_run];
-		uint32_t distance = ack - run->first_end, last = run->end[run->count - 1];
+	uint32_t run = (slot - 1) / INFLIGHT_RUN;
 
-		if (!owns(s, h, h->oldest_run)) {
-			h->oldest_run = h->newest_run = 0;
-			return false;
-		}
-		if ((int32_t)distance < 0)
-			return false;
-		if (distance < last) {
-			int i = inflight_index(run, distance);
-			if (i >= 0)
-				*tick = inflight_tick(run, (unsigned)i);
-			return i >= 0;
-		}
-		if (distance == last) {
-			*tick = inflight_tick(run, run->count - 1u);
-			drop_oldest(s, h);
-			return true;
-		}
-		drop_oldest(s, h);
-	}
-	return false;
+	if (slot - 1 == h->oldest)
+		return 0;
+	if ((slot - 1) % INFLIGHT_RUN > INFLIGHT_FIRST)
+		return slot - 1;
+	if (run == oldest_run(h) || !owns(s, h, run) || !owns(s, h, s->run[run].older))
+		return 0;
+	return (s->run[run].older + 1) * INFLIGHT_RUN;
 }
 
 void inflight_cut(struct inflight_store *s, struct measure_half *h, uint32_t seq)
 {
-	while (h->newest_run != 0) {
-		struct inflight_run *run = &s->run[h->newest_run];
+	while (h->newest != 0 && (int32_t)(inflight_slot(s, h->newest - 1)->end - seq) > 0) {
+		uint32_t run = newest_run(h), slot = step_back(s, h, h->newest);
 
-		if (!owns(s, h, h->newest_run)) {
-			h->oldest_run = h->newest_run = 0;
+		if (slot == 0) {
+			inflight_forget(s, h);
 			return;
 		}
-		if ((int32_t)(run->first_end - seq) <= 0) {
-			while ((int32_t)(run->first_end + run->end[run->count - 1] - seq) > 0)
-				run->count--;
-			return;
+		h->newest = slot;
+		if (newest_run(h) != run) {
+			give_back(s, run);
+			s->run[newest_run(h)].newer = 0;
 		}
-		uint32_t older = run->older, was = h->newest_run;
-		give_back(s, was);
-		if (was == h->oldest_run || older == 0) {
-			h->oldest_run = h->newest_run = 0;
-			return;
-		}
-		h->newest_run = older;
-		if (owns(s, h, older))
-			s->run[older].newer = 0;
 	}
 }
 
 void inflight_forget(struct inflight_store *s, struct measure_half *h)
 {
-	while (h->oldest_run != 0 && owns(s, h, h->oldest_run))
-		drop_oldest(s, h);
-	h->oldest_run = h->newest_run = 0;
+	while (h->newest != 0)
+		inflight_drop_oldest(s, h);
 }
 
 bool inflight_find(
 	const struct inflight_store *s, const struct measure_half *h, uint32_t end, uint32_t *tick)
 {
-	for (uint32_t i = h->newest_run, looks = 0; i != 0 && owns(s, h, i) && looks < s->share;
-		i = i != h->oldest_run ? s->run[i].older : 0, looks++) {
-		const struct inflight_run *run = &s->run[i];
-		if ((int32_t)(end - run->first_end) < 0)
+	uint32_t looks = s->share * INFLIGHT_RUN;
+
+	for (uint32_t slot = h->newest; slot != 0 && looks-- > 0; slot = step_back(s, h, slot)) {
+		const struct inflight_segment *segment = &s->run[0].segment[slot - 1];
+		if ((int32_t)(segment->end - end) > 0)
 			continue;
-		int at = inflight_index(run, end - run->first_end);
-		if (at >= 0)
-			*tick = inflight_tick(run, (unsigned)at);
-		return at >= 0;
+		*tick = segment->tick;
+		return segment->end == end;
 	}
 	return false;
 }

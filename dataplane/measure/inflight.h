@@ -3,15 +3,17 @@
  * Segments in flight: where each ends and when it passed the box, so that the ACK that answers it
  * gives a round-trip time. tcp.c puts every new segment in and asks at every ACK.
  *
- * A worker has one store of runs, one cache line each, for all its flows. A run holds up to ten
- * segments of one direction of one flow, as distances from its first; the runs of a direction are
- * chained from the oldest to the newest, and go back when their last segment is acknowledged. The
- * newest run given back is the next one taken, so that few flows work in few lines.
+ * A worker has one store for all its flows: slots, one a segment, in runs of sixteen. The first two
+ * slots of a run are its header. A direction fills its newest run from slot 2 on and empties its
+ * oldest one; a run goes back when its last segment is acknowledged. The newest run given back is
+ * the next one taken, so that few flows work in few cache lines.
  *
  * Nothing leaks: a flow may end without giving its runs back. Runs carry their owner, and one that
- * nobody has added to for INFLIGHT_STALE_TICKS is taken when there are no others; its owner then
- * finds it gone and measures from the next segment on. When all are in use, or a flow has more than
- * its share, segments give no sample. So the memory is fixed and a flood costs samples only.
+ * was taken INFLIGHT_STALE ago is taken from its owner when there are no others. The owner finds
+ * out when it goes on to another run; until then the two write over each other's slots, which costs
+ * samples and makes none: a slot is an answer only if it ends where the ACK says. When all runs are
+ * in use, or a direction has more than its share, segments give no sample. So the memory is fixed,
+ * and a flood costs samples only.
  *
  * Owning worker only. Flow records do not move while their segments are in flight.
  */
@@ -23,49 +25,51 @@
 
 #include "dataplane/measure/flow_measure.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#define INFLIGHT_RUN 16u   /* slots */
+#define INFLIGHT_FIRST 2u  /* slot of a run that holds a segment */
+#define INFLIGHT_NOBODY 1u /* owner: half records lie at multiples of four */
+#define INFLIGHT_STALE_SHIFT 20
+#define INFLIGHT_STALE (119u) /* of 2^20 ticks: 8 s, no round trip is half so long */
 
-#define INFLIGHT_NOBODY 1u
-#define INFLIGHT_SEGMENTS 10
-#define INFLIGHT_TICK_SHIFT 2		 /* times in a run: 256 ns, 17 ms in all */
-#define INFLIGHT_STALE_TICKS (62500000u) /* 4 s: no round trip is so long */
-
-struct inflight_run {
-	uint32_t owner;	      /* inflight_owner(), or INFLIGHT_NOBODY */
-	uint32_t newer;	      /* next run of the direction, or next free one; 0: none */
-	uint32_t older;	      /* of no meaning in the oldest */
-	uint32_t first_end;   /* sequence number behind the first segment, */
-	uint32_t first_tick;  /* and when it passed */
-	uint16_t count;	      /* of segments, 1 to 10, also in run 0 */
-	uint16_t ordinal;     /* one more than that of the older one */
-	/* Each segment's distance from the first, ascending. */
-	uint16_t end[INFLIGHT_SEGMENTS];
-	uint16_t tick[INFLIGHT_SEGMENTS];
+struct inflight_segment {
+	uint32_t end;  /* sequence number behind it */
+	uint32_t tick; /* when it passed */
 };
-static_assert(sizeof(struct inflight_run) == 64, "one cache line");
+
+union inflight_slots {
+	struct inflight_segment segment[INFLIGHT_RUN];
+	struct {
+		uint32_t owner;	  /* inflight_owner(), or INFLIGHT_NOBODY */
+		uint32_t newer;	  /* next run of the direction, or next free one; 0: none */
+		uint32_t older;	  /* of no meaning in the oldest */
+		uint16_t taken;	  /* when: ticks >> INFLIGHT_STALE_SHIFT */
+		uint16_t ordinal; /* one more than that of the older one */
+	};
+};
+static_assert(sizeof(union inflight_slots) == 128, "two cache lines");
 
 struct inflight_store {
 	uint32_t free;	/* first of the free runs; 0: none */
-	uint32_t count; /* of runs, the first one is nobody's */
+	uint32_t count; /* of runs; run 0 is nobody's, so that slot 0 can stand for none */
 	uint32_t hand;	/* where to look next for a stale one */
 	uint32_t share; /* runs that one direction of one flow may have */
-	struct inflight_run run[] __attribute__((aligned(64)));
+	union inflight_slots run[] __attribute__((aligned(64)));
 };
 
-/* Memory of a store of so many runs, and the store in such memory (aligned to 64 bytes, zeroed). */
+/* Memory of a store of so many runs, and the store in such memory (aligned to 64 bytes). */
 size_t inflight_bytes(uint32_t runs);
 struct inflight_store *inflight_init(void *memory, uint32_t runs);
 
 /* The store of who set none (struct measure_class): one for the process, for one thread. */
 struct inflight_store *inflight_default(void);
 
-/* The ways of inflight_add() and inflight_acked() that leave the run at hand. */
-void inflight_add_run(
-	struct inflight_store *s, struct measure_half *h, uint32_t end, uint32_t tick, uint32_t share);
-bool inflight_acked_run(
-	struct inflight_store *s, struct measure_half *h, uint32_t ack, uint32_t *tick);
+/* Take a run for `h`, whose newest one is full or who has none; h->newest is 0 if there is none to
+ * be had. */
+void inflight_extend(
+	struct inflight_store *s, struct measure_half *h, uint32_t tick, uint32_t share);
+
+/* The oldest run of `h` is done with. Returns the slot to go on with; 0: no segment is in flight. */
+uint32_t inflight_drop_oldest(struct inflight_store *s, struct measure_half *h);
 
 /* The segments of `h` that end behind `seq` are no longer unambiguous: something before them was
  * sent after them. */
@@ -78,78 +82,47 @@ void inflight_forget(struct inflight_store *s, struct measure_half *h);
 bool inflight_find(const struct inflight_store *s, const struct measure_half *h, uint32_t end,
 	uint32_t *tick);
 
-/* Halves lie at multiples of four, so never INFLIGHT_NOBODY. Two that are 4 GiB apart may be taken
- * for each other once a run was stale, until sequence numbers tell. */
-static inline uint32_t inflight_owner(const struct measure_half *h)
+static inline struct inflight_segment *inflight_slot(struct inflight_store *s, uint32_t slot)
 {
-	return (uint32_t)(uintptr_t)h;
-}
-
-/* The segment of `run` at distance `d`; -1: none. */
-static inline int inflight_index(const struct inflight_run *run, uint32_t d)
-{
-#ifdef __SSE2__
-	__m128i want = _mm_set1_epi16((short)d);
-	__m128i low = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)run->end), want);
-	__m128i high = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)(run->end + 2)), want);
-	/* A bit each: of 0 to 7, then (of 2 to 9) of 8 and 9. */
-	uint32_t mask = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
-
-	mask = (mask & 0xff) | (mask >> 6 & 0x300);
-#else
-	uint32_t mask = 0;
-
-	for (unsigned i = 0; i < INFLIGHT_SEGMENTS; i++)
-		mask |= (uint32_t)(run->end[i] == (uint16_t)d) << i;
-#endif
-	mask &= (1u << run->count) - 1;
-	return mask != 0 && d <= UINT16_MAX ? __builtin_ctz(mask) : -1;
-}
-
-static inline uint32_t inflight_tick(const struct inflight_run *run, unsigned i)
-{
-	return run->first_tick + ((uint32_t)run->tick[i] << INFLIGHT_TICK_SHIFT);
+	return &s->run[0].segment[slot];
 }
 
 /* A segment that ends at `end`, behind all others of `h`, passes now. */
 static inline void inflight_add(
 	struct inflight_store *s, struct measure_half *h, uint32_t end, uint32_t tick, uint32_t share)
 {
-	struct inflight_run *run = &s->run[h->newest_run];
-	uint32_t distance = end - run->first_end;
-	uint32_t ticks = (tick - run->first_tick + (1u << INFLIGHT_TICK_SHIFT) / 2) >>
-			 INFLIGHT_TICK_SHIFT;
-
-	if (__builtin_expect((run->owner != inflight_owner(h)) |
-				     (run->count >= INFLIGHT_SEGMENTS) |
-				     ((distance | ticks) > UINT16_MAX),
-		    0)) {
-		inflight_add_run(s, h, end, tick, share);
-		return;
+	if (__builtin_expect(h->newest % INFLIGHT_RUN == 0, 0)) {
+		inflight_extend(s, h, tick, share);
+		if (h->newest == 0)
+			return;
 	}
-	run->end[run->count] = (uint16_t)distance;
-	run->tick[run->count] = (uint16_t)ticks;
-	run->count++;
+	*inflight_slot(s, h->newest++) = (struct inflight_segment){.end = end, .tick = tick};
 }
 
-/* An ACK of new data comes for what `h` sent. True if a segment ends there: *tick says when that
- * passed. All segments up to there are done with. */
+/* An ACK of new data comes for what `h` sent, of which something is in flight. True if a segment
+ * ends there: *tick says when that passed. All segments up to there are done with. */
 static inline bool inflight_acked(
 	struct inflight_store *s, struct measure_half *h, uint32_t ack, uint32_t *tick)
 {
-	struct inflight_run *run = &s->run[h->oldest_run];
-	uint32_t distance = ack - run->first_end;
+	uint32_t at = h->oldest, newest = h->newest;
+	bool hit = false;
 
-	/* Also what lies before the first one. */
-	if (__builtin_expect((run->owner != inflight_owner(h)) |
-				     (distance >= run->end[run->count - 1]),
-		    0))
-		return inflight_acked_run(s, h, ack, tick);
-	int i = inflight_index(run, distance);
-	if (i < 0)
-		return false;
-	*tick = inflight_tick(run, (unsigned)i);
-	return true;
+	do {
+		const struct inflight_segment *segment = inflight_slot(s, at);
+		if ((int32_t)(segment->end - ack) > 0)
+			break;
+		if (segment->end == ack) {
+			*tick = segment->tick;
+			hit = true;
+		}
+		at++;
+		if (__builtin_expect((at == newest) | (at % INFLIGHT_RUN == 0), 0)) {
+			at = inflight_drop_oldest(s, h);
+			newest = h->newest;
+		}
+	} while (at != 0 && !hit);
+	h->oldest = at;
+	return hit;
 }
 
 #endif

@@ -115,7 +115,7 @@ static inline void acknowledge(struct flow_measure *f, struct measure_half *me, 
 
 		me->ack = p->tcp_ack;
 		me->bits &= (uint8_t)~H_DUPACKS;
-		if (peer->oldest_run != 0 && inflight_acked(s, peer, p->tcp_ack, &tick))
+		if (peer->oldest != 0 && inflight_acked(s, peer, p->tcp_ack, &tick))
 			sample(f, from, tick, p->tcp_ack == peer->next_seq, now, c);
 		if (__builtin_expect(!before((uint32_t)now, f->round_end), 0))
 			measure_round(f, from, flight, now, c);
@@ -404,7 +404,7 @@ static inline void prefetch_group(
 		unsigned is_data = p->payload_len != 0;
 		const struct measure_half *h = &p->flow->measure.half[from_of(p) ^ !is_data];
 
-		rte_prefetch0(&s->run[(&h->oldest_run)[is_data]]);
+		rte_prefetch0(&s->run[0].segment[(&h->oldest)[is_data]]);
 	}
 }
 

@@ -142,6 +142,8 @@ static void pass(struct sim *s, enum measure_from from, uint8_t flags, uint32_t 
 		p.tcp_tsval = tsval;
 		p.tcp_tsecr = tsecr;
 	}
+	if (sack)
+		p.flags |= PKT_TCP_OPTIONS;
 	uint64_t lan = s->c->rtt_lan.sum_ns, wan = s->c->rtt_wan.sum_ns;
 	measure_tcp(s->f, &p, from, s->now, s->c);
 	if (s->c->rtt_lan.count > s->sample_count[FROM_LAN])

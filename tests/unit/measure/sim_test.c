@@ -216,7 +216,8 @@ static void retransmissions_and_loss(void)
 			s.stamps = k >> 1;
 			run(&s);
 			check_counts(s.from);
-			CU_ASSERT_EQUAL(c.reordered[s.from], 0);
+			/* A delayed ACK before a hole makes the round trip look long. */
+			CU_ASSERT(c.reordered[s.from] <= 1);
 
 			before = measure_loss_before(&c, s.from);
 			after = measure_loss_after(&c, s.from);
