@@ -548,6 +548,8 @@ static void free_worker(struct worker *w)
 	rte_free(w->compressor);
 	rte_free(w->other);
 	rte_free(w->peers);
+	if (w->measure != NULL)
+		rte_free(w->measure[0].inflight);
 	rte_free(w->measure);
 	rte_ring_free(w->steer_in);
 	rte_ring_free(w->tx_in);

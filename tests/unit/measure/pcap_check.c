@@ -4,16 +4,20 @@
  * The frames are read here and not by packet/, so that the two are independent. The side that sends
  * a flow's first packet is called the LAN.
  *
- *     pcap_check FILE
+ *     pcap_check FILE [LAN]
  *
  * Prints a line for each sample and event: "rtt FRAME lan|wan NS", "again FRAME
- * before|after|needless", "late FRAME", "connect FRAME NS"; frames count from 1, as in tshark.
+ * before|after|needless", "late FRAME", "copy FRAME", "connect FRAME NS"; frames count from 1, as in
+ * tshark. Then a line of sums for each side that sends. With LAN, an IPv4 or IPv6 address, the host
+ * of that address is the LAN's.
  */
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <arpa/inet.h>
 
 #include <pcap/pcap.h>
 
@@ -85,6 +89,7 @@ static bool read_tcp(
 	p->tcp_ack = be32(b + 8);
 	p->tcp_flags = b[13];
 	p->tcp_window = be16(b + 14);
+	p->tcp = b;
 	p->payload_off = (uint16_t)header; /* l4_off is 0 */
 	p->payload_len = (uint16_t)(len - header);
 	for (uint32_t at = 20; at < header && b[at] != 0;) {
@@ -92,6 +97,8 @@ static bool read_tcp(
 
 		if (size == 0 || at + size > header)
 			break;
+		if (b[at] != 1 && b[at] != 8)
+			p->flags |= PKT_TCP_OPTIONS;
 		if (b[at] == 8 && size == 10) {
 			p->flags |= PKT_TCP_TS;
 			p->tcp_tsval = be32(b + at + 2);
@@ -111,6 +118,7 @@ static bool read_ip(const uint8_t *b, uint32_t caught, struct pkt *p, struct end
 	if (caught >= 20 && b[0] >> 4 == 4) {
 		header = (b[0] & 15) * 4u;
 		total = be16(b + 2);
+		p->ecn = b[1] & 3;
 		if (b[9] != 6 || (be16(b + 6) & 0x3fff) != 0 || header < 20)
 			return false;
 		memcpy(from->addr, b + 12, 4);
@@ -118,6 +126,7 @@ static bool read_ip(const uint8_t *b, uint32_t caught, struct pkt *p, struct end
 	} else if (caught >= 40 && b[0] >> 4 == 6) {
 		header = 40;
 		total = 40u + be16(b + 4);
+		p->ecn = b[1] >> 4 & 3;
 		if (b[6] != 6)
 			return false;
 		memcpy(from->addr, b + 8, 16);
@@ -151,6 +160,26 @@ static uint32_t ip_offset(int link_type, const uint8_t *b, uint32_t caught)
 	}
 }
 
+/* Counters of all flows, at the end. */
+static void report_sums(void)
+{
+	static const char *const names[] = {"lan", "wan"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		printf("sum %s data %lu before %lu after %lu needless %lu fast %lu timeout %lu dsack %lu "
+		       "duplicate %lu reordered %lu reorder_max %lu zero %lu ce %lu ece %lu cwr %lu "
+		       "delayed %lu loss_before %.6f loss_after %.6f network %lu receiver %lu "
+		       "sender %lu\n",
+			names[i], c.data_packets[i], c.retransmits_before[i],
+			c.retransmits_after[i], c.retransmits_needless[i], c.retransmits_fast[i],
+			c.retransmits_timeout[i], c.dsacks[i], c.duplicates[i], c.reordered[i],
+			c.reorder_max_bytes[i], c.zero_windows[i], c.ce[i], c.ece[i], c.cwr[i],
+			c.rtt_delayed[i], measure_loss_before(&c, i), measure_loss_after(&c, i),
+			c.limited_ns[i][LIMIT_NETWORK], c.limited_ns[i][LIMIT_RECEIVER],
+			c.limited_ns[i][LIMIT_SENDER]);
+	}
+}
+
 static void report(unsigned frame, const struct measure_class *before)
 {
 	if (c.rtt_lan.count > before->rtt_lan.count)
@@ -168,6 +197,8 @@ static void report(unsigned frame, const struct measure_class *before)
 			printf("again %u needless\n", frame);
 		if (c.reordered[i] > before->reordered[i])
 			printf("late %u\n", frame);
+		if (c.duplicates[i] > before->duplicates[i])
+			printf("copy %u\n", frame);
 	}
 }
 
@@ -178,8 +209,10 @@ int main(int argc, char **argv)
 	const u_char *bytes;
 	unsigned frame = 0;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: pcap_check FILE\n");
+	uint8_t lan[16] = {0};
+	if (argc < 2 || argc > 3 ||
+		(argc == 3 && inet_pton(strchr(argv[2], ':') ? AF_INET6 : AF_INET, argv[2], lan) != 1)) {
+		fprintf(stderr, "usage: pcap_check FILE [LAN]\n");
 		return 2;
 	}
 	pcap_t *file =
@@ -200,13 +233,15 @@ int main(int argc, char **argv)
 		if (at > header->caplen ||
 			!read_ip(bytes + at, header->caplen - at, &p, &from, &to))
 			continue;
-		struct conversation *v = find(&from, &to);
+		bool to_lan = argc == 3 && memcmp(to.addr, lan, 16) == 0;
+		struct conversation *v = to_lan ? find(&to, &from) : find(&from, &to);
 		before = c;
 		measure_tcp(
 			&v->measure, &p, same(&v->lan, &from) ? FROM_LAN : FROM_WAN, now_ns, &c);
 		report(frame, &before);
 	}
 	pcap_close(file);
+	report_sums();
 	for (unsigned i = 0; i < FLOWS; i++) {
 		while (table[i] != NULL) {
 			struct conversation *v = table[i];
