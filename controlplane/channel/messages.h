@@ -204,6 +204,37 @@ struct flows_request {
 	char class_name[CHANNEL_NAME_MAX]; /* "": all classes */
 };
 
+/* enum measure_limit, and the MEASURE_OPTION_* bits of the dataplane, for clients. */
+enum channel_limit { CHANNEL_LIMIT_NETWORK, CHANNEL_LIMIT_RECEIVER, CHANNEL_LIMIT_SENDER };
+#define CHANNEL_LIMITS 3
+#define CHANNEL_TCP_SCALE 0x01u
+#define CHANNEL_TCP_SACK 0x02u
+#define CHANNEL_TCP_TIMESTAMPS 0x04u
+#define CHANNEL_TCP_ECN 0x08u
+#define CHANNEL_TCP_KNOWN 0x80u /* its SYN was seen */
+
+/* What one TCP connection shows of itself, by way of the data. */
+struct flow_tcp_record {
+	uint64_t connect_ns; /* SYN to the handshake's last ACK; 0: not seen */
+	uint64_t syn_retries;
+	uint64_t rtt_lan_samples, rtt_wan_samples;
+	uint64_t lost_before[CHANNEL_WAYS]; /* retransmissions: the original never got here, */
+	uint64_t lost_after[CHANNEL_WAYS];  /* it had passed, */
+	uint64_t needless[CHANNEL_WAYS];    /* or had been acknowledged; */
+	uint64_t timeouts[CHANNEL_WAYS]; /* those of them that a timer caused; the others are fast */
+	uint64_t dsacks[CHANNEL_WAYS];	 /* came twice, says the receiver */
+	uint64_t duplicates[CHANNEL_WAYS]; /* copies that the network made */
+	uint64_t reordered[CHANNEL_WAYS];
+	uint64_t reorder_max_bytes[CHANNEL_WAYS];
+	uint64_t flight_bytes[CHANNEL_WAYS], flight_max_bytes[CHANNEL_WAYS]; /* unacknowledged */
+	uint64_t window_bytes[CHANNEL_WAYS]; /* that the receiver offers; 0: none, or not known */
+	uint64_t bdp_bytes[CHANNEL_WAYS];    /* recent rate times round-trip time */
+	uint64_t zero_windows[CHANNEL_WAYS]; /* times that the receiver closed it */
+	uint64_t limited_ns[CHANNEL_WAYS][CHANNEL_LIMITS]; /* what the transfer waited for */
+	uint64_t ce[CHANNEL_WAYS], ece[CHANNEL_WAYS], cwr[CHANNEL_WAYS]; /* ECN: marks, answers */
+	uint64_t mss[CHANNEL_WAYS], options[CHANNEL_WAYS]; /* that the sender's SYN named */
+};
+
 /* Addresses are IPv6, or IPv4 as ::ffff:a.b.c.d; src opened the flow, as far as can be told. */
 struct flow_record {
 	uint8_t src[16], dst[16];
@@ -222,6 +253,7 @@ struct flow_record {
 	uint64_t rtt_lan_min_ns, rtt_lan_last_ns; /* box to the LAN host and back; 0: not known */
 	uint64_t rtt_wan_min_ns, rtt_wan_last_ns;
 	uint64_t retransmits[CHANNEL_WAYS];
+	struct flow_tcp_record tcp; /* all 0 where proto is not TCP */
 	uint64_t age_ns, idle_ns;
 	uint64_t compressing; /* 1: tried on every packet; 0: off, backing off or no peer */
 };
@@ -258,6 +290,7 @@ struct rtt_record {
 	struct channel_dist lan;     /* box to the LAN host and back */
 	struct channel_dist wan;     /* box to the WAN host and back */
 	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
+	uint64_t lan_delayed, wan_delayed; /* samples that the host seems to have waited with */
 };
 
 /* loss: one record per class and way of the data, then one per peer with class_name "" . */
@@ -270,6 +303,14 @@ struct loss_record {
 		lost_before; /* retransmissions of data that the box had not seen: lost before it */
 	uint64_t lost_after; /* retransmissions of data that the box had passed on */
 	uint64_t reordered, duplicate;
+	/* Of TCP only: retransmissions by what caused them, packets that the receiver says it has
+	 * got twice (DSACK), copies that the network made, marks of congestion. */
+	uint64_t fast, timeout, dsacks, copies, ce;
+	uint64_t reorder_max_bytes; /* most that overtook a packet */
+	uint64_t zero_windows;
+	uint64_t limited_ns[CHANNEL_LIMITS]; /* what the transfers waited for */
+	/* Of the class, the same in both ways. */
+	uint64_t connections, syn_retries, refused, timed_out, resets;
 };
 
 /* compression: one record per class, then one with class_name "" for all. */

@@ -90,6 +90,8 @@ int cmd_explain_flow(struct cli *cli, int argc, char **argv)
 		}
 		out_text(&cli->out, "\n");
 		out_table(&cli->out, "flows", flow_columns, flow_column_count, &rows, "");
+		if (row != NULL && explain.e.flow.proto == IPPROTO_TCP)
+			flow_tcp_print(cli, &explain.e.flow);
 		rows_free(&rows);
 	}
 	return 0;

@@ -20,4 +20,7 @@ extern const size_t flow_column_count;
 /* Fill in the texts of row->r. */
 void flow_fill(struct flow_row *row);
 
+/* flow_tcp.c: print what a TCP flow's record says of the connection. */
+void flow_tcp_print(struct cli *cli, const struct flow_record *flow);
+
 #endif

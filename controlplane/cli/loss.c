@@ -8,6 +8,7 @@
 struct loss_row {
 	struct loss_record r;
 	double before, after;
+	double network, receiver, sender; /* shares of the time of transfers */
 };
 
 static const struct column class_columns[] = {
@@ -20,6 +21,21 @@ static const struct column class_columns[] = {
 	COLUMN(PERCENT, "loss_after", "LOSS", loss_row, after),
 	COLUMN(COUNT, "reordered", "REORDERED", loss_row, r.reordered),
 	COLUMN(COUNT, "duplicate", "DUPLICATE", loss_row, r.duplicate),
+	COLUMN(COUNT, "fast", "FAST", loss_row, r.fast),
+	COLUMN(COUNT, "timeout", "TIMEOUT", loss_row, r.timeout),
+	COLUMN(COUNT, "dsacks", NULL, loss_row, r.dsacks),
+	COLUMN(COUNT, "copies", NULL, loss_row, r.copies),
+	COLUMN(BYTES, "reorder_max_bytes", NULL, loss_row, r.reorder_max_bytes),
+	COLUMN(COUNT, "ce", NULL, loss_row, r.ce),
+	COLUMN(COUNT, "zero_windows", NULL, loss_row, r.zero_windows),
+	COLUMN(PERCENT, "limited_network", NULL, loss_row, network),
+	COLUMN(PERCENT, "limited_receiver", NULL, loss_row, receiver),
+	COLUMN(PERCENT, "limited_sender", NULL, loss_row, sender),
+	COLUMN(COUNT, "connections", NULL, loss_row, r.connections),
+	COLUMN(COUNT, "syn_retries", NULL, loss_row, r.syn_retries),
+	COLUMN(COUNT, "refused", NULL, loss_row, r.refused),
+	COLUMN(COUNT, "timed_out", NULL, loss_row, r.timed_out),
+	COLUMN(COUNT, "resets", NULL, loss_row, r.resets),
 };
 
 static const struct column peer_columns[] = {
@@ -48,6 +64,12 @@ static void select_rows(const struct rows *records, bool of_peers, struct rows *
 		row->r = *r;
 		row->before = cli_share(r->lost_before, r->packets);
 		row->after = cli_share(r->lost_after, r->packets);
+		uint64_t limited = r->limited_ns[CHANNEL_LIMIT_NETWORK] +
+				   r->limited_ns[CHANNEL_LIMIT_RECEIVER] +
+				   r->limited_ns[CHANNEL_LIMIT_SENDER];
+		row->network = cli_share(r->limited_ns[CHANNEL_LIMIT_NETWORK], limited);
+		row->receiver = cli_share(r->limited_ns[CHANNEL_LIMIT_RECEIVER], limited);
+		row->sender = cli_share(r->limited_ns[CHANNEL_LIMIT_SENDER], limited);
 	}
 }
 

@@ -10,12 +10,14 @@ struct rtt_row {
 	char class_name[CHANNEL_NAME_MAX];
 	uint64_t half;
 	struct channel_dist dist;
+	uint64_t delayed;
 };
 
 static const struct column columns[] = {
 	COLUMN(TEXT, "class", "CLASS", rtt_row, class_name),
 	COLUMN_OF_WORDS("half", "HALF", rtt_row, half, half_words),
 	COLUMN(COUNT, "samples", "SAMPLES", rtt_row, dist.samples),
+	COLUMN(COUNT, "delayed", "DELAYED", rtt_row, delayed),
 	COLUMN(TIME, "min_ns", "MIN", rtt_row, dist.min_ns),
 	COLUMN(TIME, "p50_ns", "p50", rtt_row, dist.p50_ns),
 	COLUMN(TIME, "p90_ns", "p90", rtt_row, dist.p90_ns),
@@ -39,6 +41,7 @@ int cmd_show_rtt(struct cli *cli, int argc, char **argv)
 	for (size_t i = 0; i < records.count; i++) {
 		const struct rtt_record *r = rows_at(&records, i);
 		const struct channel_dist *dists[] = {&r->lan, &r->wan, &r->connect};
+		const uint64_t delayed[] = {r->lan_delayed, r->wan_delayed, 0};
 
 		for (uint64_t half = 0; half < COUNT_OF(dists); half++) {
 			struct rtt_row *row = rows_add(&rows);
@@ -48,6 +51,7 @@ int cmd_show_rtt(struct cli *cli, int argc, char **argv)
 			memcpy(row->class_name, r->class_name, sizeof(row->class_name));
 			row->half = half;
 			row->dist = *dists[half];
+			row->delayed = delayed[half];
 		}
 	}
 	out_table(&cli->out, "rtt", columns, COUNT_OF(columns), &rows, "no classes");

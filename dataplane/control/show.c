@@ -229,7 +229,9 @@ int show_rtt(void *context, const struct page_request *request, struct channel_r
 			continue;
 		struct rtt_record r = {.lan = show_dist(&m.rtt_lan),
 			.wan = show_dist(&m.rtt_wan),
-			.connect = show_dist(&m.connect)};
+			.connect = show_dist(&m.connect),
+			.lan_delayed = m.rtt_delayed[FROM_LAN],
+			.wan_delayed = m.rtt_delayed[FROM_WAN]};
 		show_name(r.class_name, policy->classes[at].name);
 		channel_send_rtt(reply, &r);
 	}
@@ -262,9 +264,23 @@ int show_loss(void *context, const struct page_request *request, struct channel_
 			r.way = way;
 			r.packets = m.data_packets[from];
 			r.lost_before = m.retransmits_before[from];
-			r.lost_after = m.retransmits_after[from];
+			r.lost_after = measure_lost_after(&m, from);
 			r.reordered = m.reordered[from];
 			r.duplicate = m.retransmits_needless[from];
+			r.fast = m.retransmits_fast[from];
+			r.timeout = m.retransmits_timeout[from];
+			r.dsacks = m.dsacks[from];
+			r.copies = m.duplicates[from];
+			r.ce = m.ce[from];
+			r.reorder_max_bytes = m.reorder_max_bytes[from];
+			r.zero_windows = m.zero_windows[!from];
+			for (unsigned limit = 0; limit < CHANNEL_LIMITS; limit++)
+				r.limited_ns[limit] = m.limited_ns[from][limit];
+			r.connections = m.connections;
+			r.syn_retries = m.syn_retries;
+			r.refused = m.refused;
+			r.timed_out = m.timed_out;
+			r.resets = m.resets;
 		} else {
 			unsigned i = (unsigned)(at - classes);
 			struct link_seq_counts counts, hellos;

@@ -141,6 +141,42 @@ static int walk_tables(struct control *c, const struct flows_request *request, u
 	return 0;
 }
 
+/* What TCP tells, turned from sides into ways. */
+static void describe_tcp(const struct measure_flow_view *view, struct flow_record *r)
+{
+	struct flow_tcp_record *tcp = &r->tcp;
+	uint64_t rtt_ns = view->rtt_lan_last_ns + view->rtt_wan_last_ns;
+
+	tcp->connect_ns = view->connect_ns;
+	tcp->syn_retries = view->syn_retries;
+	tcp->rtt_lan_samples = view->rtt_lan_samples;
+	tcp->rtt_wan_samples = view->rtt_wan_samples;
+	for (unsigned way = 0; way < WAYS; way++) {
+		unsigned from = way == WAY_UP ? FROM_LAN : FROM_WAN;
+		tcp->lost_before[way] = view->lost_before[from];
+		tcp->lost_after[way] = view->lost_after[from];
+		tcp->needless[way] = view->needless[from];
+		tcp->timeouts[way] = view->timeouts[from];
+		tcp->dsacks[way] = view->dsacks[from];
+		tcp->duplicates[way] = view->duplicates[from];
+		tcp->reordered[way] = view->reordered[from];
+		tcp->reorder_max_bytes[way] = view->reorder_max_bytes[from];
+		tcp->flight_bytes[way] = view->flight_bytes[from];
+		tcp->flight_max_bytes[way] = view->flight_max_bytes[from];
+		tcp->window_bytes[way] = view->window_bytes[!from];
+		if (view->rtt_lan_last_ns != 0 && view->rtt_wan_last_ns != 0)
+			tcp->bdp_bytes[way] = r->rate_bps[way] / 8 * (rtt_ns / 1000) / 1000000;
+		tcp->zero_windows[way] = view->zero_windows[!from];
+		for (unsigned limit = 0; limit < CHANNEL_LIMITS; limit++)
+			tcp->limited_ns[way][limit] = view->limited_ns[from][limit];
+		tcp->ce[way] = view->ce[from];
+		tcp->ece[way] = view->ece[from];
+		tcp->cwr[way] = view->cwr[from];
+		tcp->mss[way] = view->mss[from];
+		tcp->options[way] = view->options[from];
+	}
+}
+
 static void describe(const struct control *c, const struct found *at, const struct flow *f,
 	uint64_t now_ns, struct flow_record *r)
 {
@@ -178,6 +214,8 @@ static void describe(const struct control *c, const struct found *at, const stru
 	r->rtt_lan_last_ns = view.rtt_lan_last_ns;
 	r->rtt_wan_min_ns = view.rtt_wan_min_ns;
 	r->rtt_wan_last_ns = view.rtt_wan_last_ns;
+	if (r->proto == IPPROTO_TCP && r->family != 0)
+		describe_tcp(&view, r);
 	uint32_t now_ms = (uint32_t)(now_ns / 1000000);
 	/* The flow, or its last packet, may have come since `now`. */
 	uint32_t age_ms = now_ms - f->created_ms;
