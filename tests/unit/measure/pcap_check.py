@@ -10,6 +10,7 @@
 # Exit code 0: agrees; 1: does not; 77: nothing could be compared here (why is said).
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,19 @@ class Comparison:
         self.expect(same >= 0.95 * union - 3,
                     f"{name}: {same} packets sent again or late, of {union} that either found")
         return True
+
+
+def with_tcptrace(check, program, captures):
+    """All captures together: as many samples as tcptrace takes."""
+    mine = theirs = 0
+    for c in captures:
+        mine += len(ours(program, c)[0])
+        said = subprocess.run(["tcptrace", "-n", "-l", "-r", c], check=False, capture_output=True,
+                              text=True, errors="replace").stdout
+        theirs += sum(int(a) + int(b) for a, b in
+                      re.findall(r"RTT samples: +(\d+) +RTT samples: +(\d+)", said))
+    check.expect(mine >= 0.99 * theirs and theirs > 0,
+                 f"all captures: {mine} samples, tcptrace {theirs}")
 
 
 def capture_in_namespaces(directory, megabytes, per_mille_before, per_mille_behind):
@@ -230,6 +244,8 @@ def main():
         print("skip captures: none found")
     for c in captures:
         compared += check.with_tshark(program, c, 0.98)
+    if captures and shutil.which("tcptrace"):
+        with_tcptrace(check, program, captures)
     missing = [t for t in ("ip", "nft", "tcpdump", "ethtool", "nstat", "ss") if not shutil.which(t)]
     if os.geteuid() != 0 or missing:
         print("skip kernel TCP: needs root" + (" and " + ", ".join(missing) if missing else ""))
