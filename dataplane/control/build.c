@@ -9,6 +9,7 @@
 #include "dataplane/control/build.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,9 @@ static void *build(void *arg)
 		compile(change, next);
 	else
 		policy_free(next);
+	/* Reading takes many small pieces, which the heap of a thread that ends would keep. */
+	if (change->text != NULL)
+		malloc_trim(0);
 	__atomic_store_n(&change->is_built, true, __ATOMIC_RELEASE);
 	return NULL;
 }
