@@ -65,9 +65,10 @@ const struct command commands[] = {
 		cmd_set_flow_rate},
 	{"set link",
 		"BRIDGE [up RATE|unlimited] [down RATE|unlimited] [up-min RATE|none] [down-min "
-		"RATE|none] [overhead NUMBER] [frame-min NUMBER] [burst TIME]",
-		"Change a bridge's shaped rates, how far they may follow the WAN down, or what is "
-		"charged with each packet, at once.",
+		"RATE|none] [overhead NUMBER] [frame-min NUMBER] [burst TIME] [stamp-reflector "
+		"off|peers|any] [stamp-port NUMBER] [stamp-rate NUMBER] [stamp-stateful true|false]",
+		"Change a bridge's shaped rates, how far they may follow the WAN down, what is "
+		"charged with each packet, or whom its STAMP reflector answers, at once.",
 		cmd_set_link},
 	{"set compression", "on|off|dry-run",
 		"Switch compression; dry-run counts what it would save.", cmd_set_compression},
