@@ -171,9 +171,11 @@ bool active_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns
 	return p.kind != ACTIVE_TOO_BIG;
 }
 
-void active_tick(struct control *c, uint64_t now_ns)
+void active_tick(struct control *c)
 {
 	struct active *a = c->active;
+	/* Not before what the channel's handlers and the receiving have noted in this turn. */
+	uint64_t now_ns = clock_now_ns();
 
 	if (a->clock_ns == 0 || now_ns - a->clock_ns >= CLOCK_NS)
 		take_clock(a, now_ns);
@@ -184,7 +186,7 @@ void active_tick(struct control *c, uint64_t now_ns)
 
 		if (run->kind == ACTIVE_RUN_NONE)
 			continue;
-		if (now_ns > run->polled_ns && now_ns - run->polled_ns > ACTIVE_SILENCE_NS) {
+		if (now_ns - run->polled_ns > ACTIVE_SILENCE_NS) {
 			active_run_stop(run);
 			continue;
 		}

@@ -66,7 +66,7 @@ void active_destroy(struct active *active);
 bool active_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns);
 
 /* Send what is due. About every millisecond. */
-void active_tick(struct control *c, uint64_t now_ns);
+void active_tick(struct control *c);
 
 /* A client of the channel went. */
 void active_closed(struct control *c, uint64_t client);

@@ -198,7 +198,7 @@ static void loop(struct control *c)
 		channel_server_poll(d->channel, &control_handlers, c);
 		roll_back_unconfirmed(c, now_ns);
 		track_tick(c, now_ns);
-		active_tick(c, now_ns);
+		active_tick(c);
 		rates_tick(c->rates, d, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
 			inpath_ns = now_ns;

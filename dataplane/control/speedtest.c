@@ -203,7 +203,7 @@ static void tick_tester(struct control *c, struct tester *t, uint64_t now_ns)
 {
 	if (t->state == IDLE)
 		return;
-	if (now_ns > t->polled_ns && now_ns - t->polled_ns > ACTIVE_SILENCE_NS) {
+	if (now_ns - t->polled_ns > ACTIVE_SILENCE_NS) {
 		t->state = IDLE;
 		return;
 	}
@@ -269,8 +269,7 @@ static void tick_reporter(struct control *c, struct reporter *r, uint64_t now_ns
 {
 	if (!r->is_on)
 		return;
-	if ((now_ns > r->heard_ns && now_ns - r->heard_ns > SILENT_NS) ||
-		now_ns - r->begun_ns > r->duration_ns + ASK_FOR_NS)
+	if (now_ns - r->heard_ns > SILENT_NS || now_ns - r->begun_ns > r->duration_ns + ASK_FOR_NS)
 		r->is_on = false;
 	else if (r->again > 0 && now_ns - r->reported_ns >= REPORT_NS)
 		report(c, r, now_ns);

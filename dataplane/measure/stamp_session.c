@@ -18,9 +18,18 @@ void stamp_session_init(struct stamp_session *s, uint64_t now_ns)
 	s->window_ns = now_ns;
 }
 
+/* Times come from several places: one may lie a little before another that was told earlier. */
+static bool has_passed(uint64_t now_ns, uint64_t since_ns, uint64_t span_ns)
+{
+	return (int64_t)(now_ns - since_ns) >= (int64_t)span_ns;
+}
+
 static void turn_window(struct stamp_session *s, uint64_t now_ns)
 {
-	while (now_ns - s->window_ns >= STAMP_WINDOW_NS) {
+	/* After a long time without a tick all windows are empty, whenever they would have been. */
+	if (has_passed(now_ns, s->window_ns, 2 * STAMP_WINDOWS * STAMP_WINDOW_NS))
+		s->window_ns = now_ns - STAMP_WINDOWS * STAMP_WINDOW_NS;
+	while (has_passed(now_ns, s->window_ns, STAMP_WINDOW_NS)) {
 		s->window_ns += STAMP_WINDOW_NS;
 		s->window = (s->window + 1) % STAMP_WINDOWS;
 		memset(running(s), 0, sizeof(*running(s)));
@@ -36,7 +45,7 @@ void stamp_session_tick(struct stamp_session *s, uint64_t now_ns)
 		uint32_t at = s->oldest % STAMP_PENDING;
 
 		if (s->pending[at].state == UNDER_WAY) {
-			if (now_ns - s->pending[at].sent_ns < STAMP_LOST_NS)
+			if (!has_passed(now_ns, s->pending[at].sent_ns, STAMP_LOST_NS))
 				return;
 			s->pending[at].state = LOST;
 			running(s)->lost++;
@@ -131,7 +140,7 @@ int stamp_session_receive(struct stamp_session *s, const struct stamp_answer *a,
 {
 	uint32_t seq = a->sender_seq, at = seq % STAMP_PENDING;
 
-	stamp_session_tick(s, now_ns);
+	turn_window(s, now_ns);
 	if (s->next_seq - seq - 1 >= STAMP_PENDING || s->pending[at].seq != seq ||
 		s->pending[at].state == FREE)
 		return -ENOENT;

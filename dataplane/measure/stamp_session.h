@@ -26,8 +26,8 @@ struct stamp_window {
 	uint64_t sent, received, lost;
 	uint64_t duplicate, reordered; /* answers */
 	uint64_t late;		       /* answers after STAMP_LOST_NS; the packets stay lost */
-	/* Of `lost`, on the way there and back; a little behind it, and negative for a moment when
-	 * packets overtake each other. */
+	/* Of `lost`, on the way there and back. Known with the next answer, so ahead of `lost` by
+	 * up to STAMP_LOST_NS; negative for a moment when packets overtake each other. */
 	int64_t lost_up, lost_down;
 	struct histogram rtt; /* without the time in the reflector */
 	struct histogram up_variation, down_variation;

@@ -441,6 +441,16 @@ static void test_odd_answers(void)
 	exchange(false, false, MS, MS);
 	CU_ASSERT_EQUAL(s.total.lost_up, 1);
 
+	/* An answer that came before the last packet was sent, but is taken after that. */
+	struct stamp_answer early = exchange(false, true, MS, MS);
+	uint64_t lost = s.total.lost;
+	stamp_session_send(&s, sim.now_ns, 0);
+	CU_ASSERT_EQUAL(stamp_session_receive(&s, &early, 1, sim.now_ns - 17 * MS, 0), 0);
+	stamp_session_tick(&s, sim.now_ns - MS);
+	CU_ASSERT_EQUAL(s.total.lost, lost);
+	stamp_session_tick(&s, sim.now_ns + 4000000 * SECOND);
+	CU_ASSERT_EQUAL(s.total.lost, s.total.sent - s.total.received);
+
 	/* Far more than can be remembered, and none comes back. */
 	begin(true, true);
 	for (unsigned i = 0; i < 5000; i++)
