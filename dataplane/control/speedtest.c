@@ -281,14 +281,15 @@ static void take_request(
 	struct reporter *r = &c->active->speedtest->in;
 	uint8_t message[SPEED_MESSAGE_BYTES];
 
-	if (r->is_on && (r->id != m->test || r->peer != peer)) {
+	/* A peer runs one at a time: another one of it means that the last has ended. */
+	if (r->is_on && r->peer != peer) {
 		const struct speed_message busy = {.type = SPEED_BUSY, .test = m->test};
 		send_message(c, peer, &busy, message, sizeof(message), REPORT_DSCP, now_ns);
 		return;
 	}
 	if (m->duration_ns > DURATION_MAX_NS || m->bytes_max > BYTES_MAX)
 		return;
-	if (!r->is_on)
+	if (!r->is_on || r->id != m->test)
 		*r = (struct reporter){.is_on = true,
 			.peer = peer,
 			.id = m->test,

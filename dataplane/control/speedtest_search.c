@@ -51,18 +51,27 @@ static const struct speed_sample *window_start(
 	return found;
 }
 
-static bool is_full(struct speed_search *s, const struct speed_sample *from,
-	const struct speed_sample *to, uint64_t queue_ns)
+/* Does the path lose more between two samples than it did before them, by more than chance? */
+static bool loses_more(const struct speed_sample *from, const struct speed_sample *to)
 {
-	uint64_t expected = to->expected - from->expected, arrived = to->packets - from->packets;
-	double loss = expected > arrived ? (double)(expected - arrived) / (double)expected : 0;
+	double lost_before = (double)(from->expected - from->packets);
+	double before = (lost_before + 1) / ((double)from->expected + 20);
+	double expected = (double)(to->expected - from->expected);
+	double loss = 1 - (double)(to->packets - from->packets) / expected;
+	double more = loss - before - LOSS_MORE;
+
+	/* Five standard deviations of a binomial: it is asked a hundred times a second. */
+	return expected >= LOSS_PACKETS && more > 0 &&
+	       more * more * expected > 25 * before * (1 - before);
+}
+
+static bool is_full(
+	const struct speed_sample *from, const struct speed_sample *to, uint64_t queue_ns)
+{
 	double sent_ns = (double)(to->sent_ns - from->sent_ns);
 	double arrived_ns = (double)(to->arrived_ns - from->arrived_ns);
 
-	if (s->rate_bps <= SPEED_START_BPS && loss > s->loss_at_start)
-		s->loss_at_start = loss;
-	return queue_ns > QUEUE_NS ||
-	       (expected >= LOSS_PACKETS && loss > s->loss_at_start + LOSS_MORE) ||
+	return queue_ns > QUEUE_NS || loses_more(from, to) ||
 	       (queue_ns > QUEUE_SOME_NS && arrived_ns > sent_ns * STRETCH);
 }
 
@@ -79,15 +88,16 @@ static void step(struct speed_search *s, bool full, uint64_t queue_ns, uint64_t 
 		uint64_t least = s->received_bps < s->rate_bps ? s->received_bps : s->rate_bps;
 
 		s->is_saturated = true;
-		s->rate_bps = least / 100 * 95;
+		s->rate_bps = least / 100 * 98;
+		s->calm = 0;
 		settle(s, now_ns);
 	} else if (s->is_saturated) {
+		/* Faster and faster: it may have been no queue, but chance or other traffic. */
 		if (queue_ns < QUEUE_SMALL_NS)
-			s->rate_bps += s->rate_bps / 100 * 8;
+			s->rate_bps += s->rate_bps / 100 * (4u << (s->calm < 4 ? s->calm++ : 4));
 	} else if (s->rate_bps < s->limit_bps) {
 		s->rate_bps *= 2;
 	} else {
-		s->at_limit = true;
 		settle(s, now_ns);
 	}
 	if (s->rate_bps > s->limit_bps)
@@ -122,7 +132,7 @@ void speed_search_sample(struct speed_search *s, const struct speed_sample *samp
 			bps_of(sample->bytes - from->bytes, sample->arrived_ns - from->arrived_ns);
 		s->offered_bps = bps_of((sample->expected - from->expected) * packet_bytes,
 			sample->sent_ns - from->sent_ns);
-		bool full = is_full(s, from, sample, queue_ns);
+		bool full = is_full(from, sample, queue_ns);
 		if (now_ns - s->step_ns >= STEP_NS + s->rtt_ns)
 			step(s, full, queue_ns, now_ns);
 		else if (full && !s->is_saturated)

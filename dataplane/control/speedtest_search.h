@@ -5,8 +5,9 @@
  * Pure: time and what the peer reports come as arguments. speedtest.c sends and receives.
  *
  * A path is full when the delay is QUEUE_NS above the least that was seen, or loses 2 % more than
- * it did at the start, or stretches what is sent in time while its delay grows. The rate is what
- * arrived, by the receiver's clock, from the moment that the search had settled.
+ * it did before and more than chance explains, or stretches what is sent in time while its delay
+ * grows. The rate is what arrived, by the receiver's clock, from the moment that the search had
+ * settled.
  */
 #ifndef SLUICE_CONTROL_SPEEDTEST_SEARCH_H
 #define SLUICE_CONTROL_SPEEDTEST_SEARCH_H
@@ -33,7 +34,7 @@ struct speed_search {
 	bool is_saturated;
 	uint64_t rtt_ns;
 	uint64_t step_ns; /* when the rate was changed, by the sender's clock */
-	bool at_limit;
+	unsigned calm;	  /* steps in a row without a queue, once it was saturated */
 	int64_t least_delay_ns;
 	double loss_at_start;
 	struct histogram delay; /* above the least, one sample a report */
