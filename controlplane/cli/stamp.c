@@ -130,9 +130,9 @@ int cmd_show_stamp(struct cli *cli, int argc, char **argv)
 		json_array_append_new(array, object);
 	}
 	if (cli->out.json)
-		json_object_set(cli->out.root, "sessions", array);
+		json_object_set(cli->out.root, "stamp", array);
 	else
-		out_table(&cli->out, "sessions", columns, COUNT_OF(columns), &sessions,
+		out_table(&cli->out, "stamp", columns, COUNT_OF(columns), &sessions,
 			"no peer has a stamp_interval");
 	out_text(&cli->out, "\n");
 	out_table(&cli->out, "reflectors", reflector_columns, COUNT_OF(reflector_columns),

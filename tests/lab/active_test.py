@@ -75,7 +75,7 @@ class ActiveLab(Lab):
             return [file.read().strip().hex()]
 
     def session(self, peer):
-        for row in self.ctl("a", "show", "stamp")["sessions"]:
+        for row in self.ctl("a", "show", "stamp")["stamp"]:
             if row["peer"] == peer:
                 return row
         raise Failed(f"show stamp has no session with {peer}")
