@@ -8,6 +8,7 @@
 #define WINDOW_NS (100 * MS) /* that rates and losses are taken over */
 #define STEP_NS (100 * MS)   /* and a round trip: until a change shows */
 #define QUEUE_NS (20 * MS)
+#define QUEUE_SAMPLES 3
 #define QUEUE_SMALL_NS (3 * MS)
 #define QUEUE_SOME_NS (5 * MS)
 #define STRETCH 1.15
@@ -49,6 +50,22 @@ static const struct speed_sample *window_start(
 			break;
 	}
 	return found;
+}
+
+/* Delay above the least, of the fastest of the last few packets: a queue holds all of them up,
+ * jitter and a receiver that was away only some. */
+static uint64_t standing_queue(const struct speed_search *s, int64_t delay_ns)
+{
+	unsigned kept = s->count < QUEUE_SAMPLES ? s->count : QUEUE_SAMPLES;
+
+	for (unsigned i = 1; i <= kept; i++) {
+		const struct speed_sample *p = &s->samples[(s->count - i) % SPEED_SAMPLES];
+		int64_t other_ns = (int64_t)(p->arrived_ns - p->sent_ns);
+
+		if (other_ns < delay_ns)
+			delay_ns = other_ns;
+	}
+	return (uint64_t)(delay_ns - s->least_delay_ns);
 }
 
 /* Does the path lose more between two samples than it did before them, by more than chance? */
@@ -122,8 +139,8 @@ void speed_search_sample(struct speed_search *s, const struct speed_sample *samp
 		return;
 	if (s->count == 0 || delay_ns < s->least_delay_ns)
 		s->least_delay_ns = delay_ns;
-	uint64_t queue_ns = (uint64_t)(delay_ns - s->least_delay_ns);
-	histogram_record(&s->delay, queue_ns);
+	histogram_record(&s->delay, (uint64_t)(delay_ns - s->least_delay_ns));
+	uint64_t queue_ns = standing_queue(s, delay_ns);
 
 	const struct speed_sample *from = window_start(s, sample);
 	if (from != NULL && sample->arrived_ns - from->arrived_ns >= WINDOW_NS / 2) {

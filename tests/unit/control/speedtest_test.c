@@ -22,7 +22,7 @@ static struct speed_search s;
 
 struct path {
 	double bps, loss;
-	uint64_t one_way_ns, buffer_ns;
+	uint64_t one_way_ns, buffer_ns, jitter_ns;
 };
 
 struct outcome {
@@ -33,6 +33,11 @@ struct outcome {
 
 /* Reports reach the sender half a round trip later; this many may be under way. */
 #define UNDER_WAY 256
+
+static uint64_t jitter(uint64_t most_ns)
+{
+	return most_ns == 0 ? 0 : (uint64_t)(drand48() * (double)most_ns);
+}
 
 static struct outcome run(const struct path *path, uint64_t limit_bps, uint64_t duration_ns)
 {
@@ -59,7 +64,8 @@ static struct outcome run(const struct path *path, uint64_t limit_bps, uint64_t 
 				if (!lost)
 					pending[last++ % 65536] =
 						(struct speed_sample){.sent_ns = next_ns,
-							.arrived_ns = free_ns + path->one_way_ns,
+							.arrived_ns = free_ns + path->one_way_ns +
+								      jitter(path->jitter_ns),
 							.expected = sent};
 			}
 			next_ns += PACKET * UINT64_C(8000000000) / s.rate_bps;
@@ -105,7 +111,7 @@ static void test_bottleneck(void)
 					.buffer_ns = 300 * MS};
 				struct outcome o = run(&path, 1000000000, 5000 * MS);
 				double carried = path.bps * (1 - path.loss);
-				uint64_t queue_ns = 60 * MS + (uint64_t)(PACKET * 8e9 / path.bps);
+				uint64_t queue_ns = 60 * MS + (uint64_t)(4 * PACKET * 8e9 / path.bps);
 				bool right = o.is_saturated && o.rate_bps > carried * 0.9 &&
 					     o.rate_bps < carried * 1.05;
 
@@ -119,6 +125,24 @@ static void test_bottleneck(void)
 						o.rate_bps / 1e6, (double)o.over_ns / 1e9,
 						(double)o.queue_p50_ns / 1e6);
 			}
+}
+
+/* Jitter is no queue. */
+static void test_jitter(void)
+{
+	for (uint64_t jitter_ms = 1; jitter_ms <= 8; jitter_ms *= 2) {
+		const struct path path = {.bps = 50e6,
+			.loss = 0.01,
+			.one_way_ns = 20 * MS,
+			.buffer_ns = 300 * MS,
+			.jitter_ns = jitter_ms * MS};
+		struct outcome o = run(&path, 1000000000, 5000 * MS);
+
+		CU_ASSERT(o.is_saturated && o.rate_bps > 45e6 && o.rate_bps < 52e6);
+		if (o.rate_bps <= 45e6)
+			printf("     jitter %d ms: %.1f Mbit/s\n", (int)jitter_ms,
+				o.rate_bps / 1e6);
+	}
 }
 
 /* A path that carries more than may be offered: at least that much, and no queue at all. */
@@ -192,5 +216,5 @@ static void test_messages(void)
 }
 
 UNIT_TESTS("speedtest", {"finds the bottleneck", test_bottleneck},
-	{"keeps within its limit", test_limit}, {"nothing comes back", test_nothing_comes},
-	{"messages", test_messages})
+	{"jitter is no queue", test_jitter}, {"keeps within its limit", test_limit},
+	{"nothing comes back", test_nothing_comes}, {"messages", test_messages})
