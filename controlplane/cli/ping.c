@@ -83,9 +83,13 @@ static void print_sum(struct cli *cli, const struct ping_row *row)
 		(unsigned long long)f->received, (unsigned long long)f->lost);
 	if (f->received + f->lost > 0)
 		out_text(&cli->out, " (%.1f %%)", row->loss * 100);
+	/* Behind the last answer nobody can tell. */
+	long long unknown = (long long)(f->lost - f->late) - f->lost_up - f->lost_down;
 	if (r->attributed && f->lost > 0)
 		out_text(&cli->out, ": %lld on the way there, %lld on the way back",
 			(long long)f->lost_up, (long long)f->lost_down);
+	if (r->attributed && unknown > 0)
+		out_text(&cli->out, ", %lld at the end not known where", unknown);
 	if (f->duplicate > 0)
 		out_text(&cli->out, ", %llu came twice", (unsigned long long)f->duplicate);
 	if (f->reordered > 0)

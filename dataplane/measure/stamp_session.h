@@ -27,7 +27,8 @@ struct stamp_window {
 	uint64_t duplicate, reordered; /* answers */
 	uint64_t late;		       /* answers after STAMP_LOST_NS; the packets stay lost */
 	/* Of `lost`, on the way there and back. Known with the next answer, so ahead of `lost` by
-	 * up to STAMP_LOST_NS; negative for a moment when packets overtake each other. */
+	 * up to STAMP_LOST_NS; what is lost behind the last answer is in neither. Negative for a
+	 * moment when packets overtake each other. */
 	int64_t lost_up, lost_down;
 	struct histogram rtt; /* without the time in the reflector */
 	struct histogram up_variation, down_variation;
