@@ -234,6 +234,24 @@ static void test_flags(void)
 	CU_ASSERT_EQUAL(flags_of(&key, padding, sizeof(padding), back), 0);
 }
 
+/* A right HMAC TLV that does not come last protects nothing behind it, but padding. */
+static void test_hmac_place(void)
+{
+	static const uint8_t behind[2][6] = {{0x80, 99, 0, 2, 1, 2}, {0x80, 1, 0, 2, 1, 2}};
+
+	start();
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t tlvs[26] = {0x80, 8, 0, 16}, digest[32], back[256];
+		static const uint8_t seq[4] = {0, 0, 0, 1}; /* as flags_of() has it */
+
+		crypto_auth_hmacsha256(digest, seq, sizeof(seq), key_bytes);
+		memcpy(tlvs + 4, digest, 16);
+		memcpy(tlvs + 20, behind[i], 6);
+		CU_ASSERT_EQUAL(flags_of(&key, tlvs, sizeof(tlvs), back), i == 0 ? 0x20 : 0);
+		CU_ASSERT_EQUAL(back[STAMP_AUTH_BYTES + 20], i == 0 ? 0x20 : 0);
+	}
+}
+
 /* Any damage behind the base packet is noticed by both ends in authenticated mode, and nothing of
  * the TLVs is used. */
 static void test_damage(void)
@@ -463,6 +481,6 @@ static void test_odd_answers(void)
 UNIT_TESTS("stamp", {"authenticated packets as Python makes them", test_authenticated},
 	{"unauthenticated packets as scapy makes them", test_unauthenticated},
 	{"packets of every size", test_sizes}, {"a stateless reflector", test_stateless},
-	{"flags of TLVs", test_flags}, {"damage", test_damage}, {"timestamps", test_time},
-	{"loss by way", test_loss}, {"delays and windows", test_delays},
-	{"odd answers", test_odd_answers})
+	{"flags of TLVs", test_flags}, {"place of the HMAC TLV", test_hmac_place},
+	{"damage", test_damage}, {"timestamps", test_time}, {"loss by way", test_loss},
+	{"delays and windows", test_delays}, {"odd answers", test_odd_answers})
