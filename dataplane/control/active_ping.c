@@ -32,8 +32,6 @@ struct ping {
 	uint16_t dport;
 	uint16_t ssid;
 	uint16_t bytes; /* of the IP packets sent */
-	uint8_t key_bytes[POLICY_KEY_MAX];
-	size_t key_len;
 	struct stamp_session session;
 	struct result {
 		uint64_t rtt_ns; /* 0: nothing yet, or lost */
@@ -41,9 +39,10 @@ struct ping {
 	} results[]; /* of each packet */
 };
 
-static uint64_t first_unjudged(const struct ping *ping)
+/* Peers keep their places in the policy: only a restart adds or removes one. */
+static struct stamp_key key_of(const struct control *c, const struct active_run *run)
 {
-	return ping->session.oldest;
+	return stamp_key_of(run->peer < 0 ? NULL : &c->daemon->plan->policy->peers[run->peer]);
 }
 
 /* ---- out ---- */
@@ -67,7 +66,7 @@ static int send_echo(struct control *c, struct active_run *run, uint16_t seq, ui
 static int send_stamp(struct control *c, struct active_run *run, uint32_t seq, uint64_t now_ns)
 {
 	struct ping *ping = run->state;
-	const struct stamp_key key = {ping->key_bytes, ping->key_len};
+	const struct stamp_key key = key_of(c, run);
 	struct stamp_probe probe = {.seq = seq,
 		.ssid = ping->ssid,
 		.dscp = run->dscp,
@@ -175,7 +174,7 @@ void active_ping_receive(struct control *c, struct active_run *run, const struct
 	uint64_t arrived_ns)
 {
 	struct ping *ping = run->state;
-	const struct stamp_key key = {ping->key_bytes, ping->key_len};
+	const struct stamp_key key = key_of(c, run);
 	struct stamp_answer answer = {0};
 
 	if (p->kind == ACTIVE_UDP) {
@@ -242,13 +241,7 @@ static int start(struct control *c, const struct ping_request *q, struct channel
 	run->interval_ns = q->interval_ns;
 	run->dscp = (uint8_t)q->dscp;
 	run->size = (uint16_t)q->size;
-	ping->dport = STAMP_PORT;
-	if (run->peer >= 0) {
-		const struct policy_peer *peer = &policy->peers[run->peer];
-		ping->dport = peer->stamp_port;
-		ping->key_len = peer->stamp_key_len;
-		memcpy(ping->key_bytes, peer->stamp_key, peer->stamp_key_len);
-	}
+	ping->dport = run->peer >= 0 ? policy->peers[run->peer].stamp_port : STAMP_PORT;
 	begin(run, (enum channel_ping_method)q->method, now_ns);
 	return 0;
 }
@@ -260,13 +253,13 @@ static void report(const struct control *c, const struct active_run *run, uint64
 	const struct stamp_session *s = &ping->session;
 	struct ping_record r = {.family = run->dst.family,
 		.method = ping->method,
-		.authenticated = ping->method == PING_STAMP && ping->key_len > 0,
+		.authenticated = ping->method == PING_STAMP && key_of(c, run).len > 0,
 		.size = ping->bytes,
 		.done = run->is_done,
 		.attributed = s->is_attributed,
 		.figures = stamp_figures_of(&s->total),
 		.next = from};
-	uint64_t judged = ping->method == PING_AUTO ? 0 : first_unjudged(ping);
+	uint64_t judged = ping->method == PING_AUTO ? 0 : s->oldest;
 
 	if (run->peer >= 0 && run->peer < c->daemon->plan->policy->peer_count)
 		show_name(r.peer, c->daemon->plan->policy->peers[run->peer].name);
