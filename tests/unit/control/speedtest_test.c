@@ -111,7 +111,8 @@ static void test_bottleneck(void)
 					.buffer_ns = 300 * MS};
 				struct outcome o = run(&path, 1000000000, 5000 * MS);
 				double carried = path.bps * (1 - path.loss);
-				uint64_t queue_ns = 60 * MS + (uint64_t)(4 * PACKET * 8e9 / path.bps);
+				uint64_t queue_ns =
+					60 * MS + (uint64_t)(4 * PACKET * 8e9 / path.bps);
 				bool right = o.is_saturated && o.rate_bps > carried * 0.9 &&
 					     o.rate_bps < carried * 1.05;
 
