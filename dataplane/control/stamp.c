@@ -340,7 +340,7 @@ bool stamp_receive(
 	bool is_answer = p->sport == b->stamp_port || p->sport == STAMP_PORT ||
 			 (peer != NULL && p->sport == peer->stamp_port);
 	if (is_answer || (peer == NULL && b->stamp_reflector != REFLECTOR_ANY) ||
-		address_not_host(&p->src) != NULL) {
+		address_not_host(&p->src) != NULL || address_equal(&p->src, &p->dst)) {
 		c->active->stamp->counters[bridge].refused++;
 		return true;
 	}
