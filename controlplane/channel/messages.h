@@ -413,6 +413,138 @@ struct explain_record {
 	struct flow_record flow;
 };
 
+/* What a STAMP session has seen in some time. */
+struct stamp_figures {
+	uint64_t sent, received, lost, late, duplicate, reordered;
+	int64_t lost_up, lost_down; /* of no use unless `attributed` */
+	struct channel_dist rtt;    /* without the time in the reflector */
+	/* One-way delay above the least of the last ten to twenty seconds (RFC 5481, PDV). */
+	struct channel_dist up_variation, down_variation;
+};
+
+/* stamp: one record per peer that test packets are sent to, then one per bridge with a reflector,
+ * which has peer "". */
+struct stamp_record {
+	char peer[CHANNEL_NAME_MAX];
+	char bridge[CHANNEL_NAME_MAX];
+	uint8_t address[16];
+	uint64_t family, port;
+	uint64_t authenticated; /* 1: with a key */
+	/* Of a session. */
+	uint64_t interval_ns, dscp, ssid;
+	uint64_t attributed; /* 1: the reflector lets losses be told apart by way */
+	struct stamp_figures minute, total;
+	uint64_t ttl_up, ttl_down; /* that the last packets arrived with, of 255; 0: none has */
+	uint64_t synchronized; /* 1: both clocks say so, and the one-way delays mean something */
+	int64_t delay_up_ns, delay_down_ns;
+	uint64_t clock_error_ns;		   /* of both clocks together, as they say */
+	uint64_t has_dscp_received, dscp_received; /* our packets' DSCP at the reflector */
+	/* Of a reflector. */
+	uint64_t reflector; /* 1: answers peers, 2: answers everybody */
+	uint64_t sessions;  /* that it remembers */
+	uint64_t answered;
+	uint64_t refused; /* not from a peer, or from a reflector's port */
+	uint64_t bad;	  /* too short, or not authentic */
+	uint64_t limited; /* beyond stamp_rate */
+};
+
+/* ping, trace and speedtest: a run belongs to the client that started it, one of a kind. The daemon
+ * answers a start at once; the client asks for the results so far (RUN_POLL) until they are done,
+ * at least every few seconds: a run that nobody asks for ends. */
+enum channel_run { RUN_START, RUN_POLL, RUN_STOP };
+
+enum channel_ping_method { PING_AUTO, PING_STAMP, PING_ICMP };
+
+/* ping: POLL answers with one record; replies[] are those from number `from` on. */
+struct ping_request {
+	uint64_t from;
+	uint64_t action; /* enum channel_run; the rest is of RUN_START */
+	uint64_t method; /* enum channel_ping_method */
+	uint64_t count, interval_ns;
+	uint64_t dscp;
+	uint64_t size;	 /* of the IP packets, at least; 0: as small as they are */
+	char target[64]; /* a peer's name, or an address */
+};
+
+#define PING_REPLIES 64
+struct ping_record {
+	char peer[CHANNEL_NAME_MAX]; /* "": an address */
+	uint8_t address[16];
+	uint64_t family;
+	uint64_t method; /* PING_AUTO: still being found out */
+	uint64_t authenticated;
+	uint64_t size; /* of the IP packets */
+	uint64_t done;
+	uint64_t attributed; /* 1: lost_up and lost_down are known */
+	struct stamp_figures figures;
+	char trouble[160]; /* what is wrong, in words; "": nothing */
+	uint64_t next;	   /* number of the first reply that is not in here */
+	uint64_t replies;  /* in here: */
+	struct {
+		uint32_t number;
+		uint32_t ttl;	 /* of the answer; 0: lost */
+		uint64_t rtt_ns; /* 0: lost */
+	} reply[PING_REPLIES];
+};
+
+/* trace: POLL answers with one record per hop, or one with hop 0 as long as there is none. */
+struct trace_request {
+	uint64_t action; /* enum channel_run; the rest is of RUN_START */
+	uint64_t rounds, interval_ns;
+	uint64_t max_hops;
+	uint64_t dscp;
+	uint64_t size;
+	char target[64];
+};
+
+#define TRACE_ADDRESSES 4
+struct trace_record {
+	char peer[CHANNEL_NAME_MAX];
+	uint8_t target[16];
+	uint64_t family;
+	uint64_t done, rounds; /* rounds begun */
+	uint64_t reached;      /* 1: the target has answered; it is the last hop */
+	char trouble[160];
+	uint64_t hop;	    /* TTL of the probes */
+	uint64_t addresses; /* that answered; the newest first, TRACE_ADDRESSES at most are told */
+	uint8_t address[TRACE_ADDRESSES][16];
+	uint64_t sent, received; /* probes that were answered or given up */
+	struct channel_dist rtt;
+	uint64_t last_ns;
+};
+
+/* speedtest: POLL answers with one record. */
+struct speedtest_request {
+	uint64_t action; /* enum channel_run; the rest is of RUN_START */
+	uint64_t duration_ns, bytes_max;
+	uint64_t rate_max_bps; /* 0: what the link leaves */
+	uint64_t dscp;
+	char peer[CHANNEL_NAME_MAX];
+};
+
+enum channel_speed_end {
+	SPEED_RUNNING,
+	SPEED_DURATION, /* ended because its time was over */
+	SPEED_BYTES,	/* its bytes were spent */
+	SPEED_FAILED,	/* see trouble */
+};
+
+struct speedtest_record {
+	char peer[CHANNEL_NAME_MAX];
+	uint64_t end; /* enum channel_speed_end */
+	char trouble[160];
+	uint64_t elapsed_ns;
+	uint64_t sent_packets, sent_bytes, received_packets, received_bytes; /* of IP packets */
+	uint64_t packet_bytes;						     /* IP packet */
+	uint64_t offered_bps;	   /* of the last steps: IP bits offered */
+	uint64_t rate_bps;	   /* and received: the result so far */
+	uint64_t limit_bps;	   /* most that was offered at any time: the test's own limit */
+	uint64_t saturated;	   /* 1: the path carried less than was offered */
+	uint64_t measured_ns;	   /* time that rate_bps is taken over */
+	struct channel_dist delay; /* one-way delay of the test's packets above the least */
+	uint64_t dscp;
+};
+
 /* Every reply ends with one of these. */
 struct channel_result {
 	int32_t error;	  /* 0 or a negative errno */

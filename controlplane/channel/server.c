@@ -66,6 +66,9 @@ static const struct request_string {
 	}
 	STRING(CLASSES, classes_request, name),
 	STRING(FLOWS, flows_request, class_name),
+	STRING(PING, ping_request, target),
+	STRING(TRACE, trace_request, target),
+	STRING(SPEEDTEST, speedtest_request, peer),
 	STRING(POLICY_APPLY, policy_apply_request, file),
 	STRING(SET_CLASS, set_class_request, name),
 	SETTING(SET_CLASS, set_class_request, option),

@@ -35,6 +35,10 @@ const struct command commands[] = {
 		"The largest flows (20), by their rate or another measure.", cmd_show_flows},
 	{"show peers", "", "Each peer: state, session, link traffic, loss, reordering, delay.",
 		cmd_show_peers},
+	{"show stamp", "",
+		"The last minute of each STAMP session with a peer: loss by way, round-trip time, "
+		"delay variation; and what the reflectors answer.",
+		cmd_show_stamp},
 	{"show rtt", "[--class CLASS]",
 		"Each class's round-trip times: LAN half, WAN half, connection set-up.",
 		cmd_show_rtt},
@@ -65,9 +69,11 @@ const struct command commands[] = {
 		cmd_set_flow_rate},
 	{"set link",
 		"BRIDGE [up RATE|unlimited] [down RATE|unlimited] [up-min RATE|none] [down-min "
-		"RATE|none] [overhead NUMBER] [frame-min NUMBER] [burst TIME]",
-		"Change a bridge's shaped rates, how far they may follow the WAN down, or what is "
-		"charged with each packet, at once.",
+		"RATE|none] [overhead NUMBER] [frame-min NUMBER] [burst TIME] [stamp-reflector "
+		"off|peers|any] [stamp-port NUMBER] [stamp-rate NUMBER] [stamp-stateful "
+		"true|false]",
+		"Change a bridge's shaped rates, how far they may follow the WAN down, what is "
+		"charged with each packet, or whom its STAMP reflector answers, at once.",
 		cmd_set_link},
 	{"set compression", "on|off|dry-run",
 		"Switch compression; dry-run counts what it would save.", cmd_set_compression},
@@ -85,6 +91,23 @@ const struct command commands[] = {
 	{"explain flow", "SRC SPORT DST DPORT tcp|udp",
 		"What happens to a flow that SRC opens: rule, class, worker, peer, compression.",
 		cmd_explain_flow},
+	{"ping",
+		"PEER|ADDRESS [--count NUMBER] [--interval TIME] [--dscp DSCP] [--size BYTES] "
+		"[--by stamp|icmp]",
+		"Packets (10, each 200ms) from the in-path address and back, by STAMP if the "
+		"target "
+		"answers it, else by ICMP echo: loss, percentiles of the round trip.",
+		cmd_ping},
+	{"trace",
+		"PEER|ADDRESS [--count ROUNDS] [--interval TIME] [--dscp DSCP] [--size BYTES] "
+		"[--hops NUMBER]",
+		"The routers on the way, with loss and percentiles of each, over some rounds (10, "
+		"each 1s).",
+		cmd_trace},
+	{"speedtest", "PEER [--seconds TIME] [--bytes SIZE] [--rate RATE] [--dscp DSCP]",
+		"What rate the path to a peer carries, from here to there: a stream of at most 3s "
+		"and 100MB with DSCP le, within what the traffic leaves of the link.",
+		cmd_speedtest},
 	{"top", "[--interval SECONDS] [--count NUMBER]",
 		"Status, classes and top flows, refreshed until q or Ctrl-C.", cmd_top},
 	{"doctor", "", "Check host and daemon: each line ok, warn or fail, with advice.",

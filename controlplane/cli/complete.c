@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Completion: what may come next, by the table of commands and the grammar of their arguments
- * (commands.c). Names of classes and bridges are asked of the daemon. shell.c calls it.
+ * (commands.c). Names of classes, bridges and peers are asked of the daemon. shell.c calls it.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -66,6 +66,13 @@ static void add_classes(struct cli *cli, struct list *list)
 	add_names(cli, MESSAGE_CLASSES, &request, offsetof(struct class_record, name), list);
 }
 
+static void add_peers(struct cli *cli, struct list *list)
+{
+	struct page_request request = {0};
+
+	add_names(cli, MESSAGE_PEERS, &request, offsetof(struct peer_record, name), list);
+}
+
 static void add_bridges(struct cli *cli, struct list *list)
 {
 	struct page_request request = {0};
@@ -83,6 +90,8 @@ static void add_values(struct cli *cli, const char *token, struct list *list, bo
 			add_classes(cli, list);
 		else if (strncmp(token, "BRIDGE", len) == 0)
 			add_bridges(cli, list);
+		else if (strncmp(token, "PEER", len) == 0)
+			add_peers(cli, list);
 		else if (strncmp(token, "FILE", len) == 0)
 			*is_file = true;
 		else if (!isupper((unsigned char)token[0]))

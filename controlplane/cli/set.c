@@ -28,7 +28,8 @@ static const struct word class_words[] = {{"rate", true, "none"}, {"ceil", true,
 
 static const struct word link_words[] = {{"up", true, "unlimited"}, {"down", true, "unlimited"},
 	{"up-min", true, "none"}, {"down-min", true, "none"}, {"overhead", false, NULL},
-	{"frame-min", false, NULL}, {"burst", true, NULL}};
+	{"frame-min", false, NULL}, {"burst", true, NULL}, {"stamp-reflector", false, NULL},
+	{"stamp-port", false, NULL}, {"stamp-rate", false, NULL}, {"stamp-stateful", false, NULL}};
 
 static bool is_empty_word(const char *text)
 {

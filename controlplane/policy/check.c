@@ -51,7 +51,8 @@ static bool number_in_range(const struct option *o, const void *base)
 	case OPTION_PER:
 		return class->per <= PER_WAN && class->per_bits4 < 32 && class->per_bits6 < 128;
 	case OPTION_ACTION:
-		return value_number(o, base) <= POLICE_DROP;
+		return value_number(o, base) <= o->max ||
+		       (o->words[0].value > o->max && value_number(o, base) <= POLICE_DROP);
 	default:
 		return true;
 	}

@@ -222,6 +222,10 @@ static void check_peer(
 		problem_error(problems, 0, option,
 			"below what IPv6 guarantees; accepted for an IPv6 peer: at least %u",
 			IPV6_MTU_MIN);
+	snprintf(option, sizeof(option), "%s.stamp_size", path);
+	if (p->stamp_size > p->path_mtu)
+		problem_error(
+			problems, 0, option, "above path_mtu; accepted: at most %u", p->path_mtu);
 	snprintf(option, sizeof(option), "%s.networks", path);
 	if (p->network_count == 0 && !problem_reported(problems, option))
 		problem_warn(problems, 0, option,
@@ -240,6 +244,10 @@ static void check_peer(
 			"peers[%u] of the same bridge has another; accepted: %u", i, other->port);
 		break;
 	}
+	snprintf(option, sizeof(option), "bridges[%u].stamp_port", p->bridge);
+	if (policy->bridges[p->bridge].stamp_port == p->port && !problem_reported(problems, option))
+		problem_error(problems, 0, option,
+			"the port of the link to peers[%u]; accepted: another one", index);
 	check_networks(policy, index, path, problems);
 }
 

@@ -32,21 +32,22 @@ static int make_absolute(char path[POLICY_PATH_MAX], const char *config_file)
 	return 0;
 }
 
-void key_read(struct policy_peer *peer, const char *config_file, const char *option, uint32_t line,
+void key_read(char path[POLICY_PATH_MAX], uint8_t key[POLICY_KEY_MAX], uint16_t *key_len,
+	const char *config_file, const char *option, uint32_t line,
 	struct policy_problems *problems)
 {
-	uint8_t key[POLICY_KEY_MAX + 2]; /* one newline, and one byte to see that there is more */
+	uint8_t bytes[POLICY_KEY_MAX + 2]; /* one newline, and one byte to see that there is more */
 	char quoted[QUOTE_MAX];
 	struct stat st;
 	ssize_t len;
 
-	if (make_absolute(peer->key_file, config_file) != 0) {
+	if (make_absolute(path, config_file) != 0) {
 		problem_error(problems, line, option, "the whole path is longer than %d characters",
 			POLICY_PATH_MAX - 1);
 		return;
 	}
-	problem_quote(peer->key_file, quoted);
-	int fd = open(peer->key_file, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	problem_quote(path, quoted);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		problem_error(problems, line, option, "can't read %s: %s", quoted, strerror(errno));
 		goto out;
@@ -55,12 +56,12 @@ void key_read(struct policy_peer *peer, const char *config_file, const char *opt
 		problem_error(problems, line, option, "%s is not a regular file", quoted);
 		goto out;
 	}
-	len = read(fd, key, sizeof(key));
+	len = read(fd, bytes, sizeof(bytes));
 	if (len < 0) {
 		problem_error(problems, line, option, "can't read %s: %s", quoted, strerror(errno));
 		goto out;
 	}
-	if (len > 0 && key[len - 1] == '\n')
+	if (len > 0 && bytes[len - 1] == '\n')
 		len--;
 	if (len < KEY_BYTES_MIN || len > POLICY_KEY_MAX) {
 		problem_error(problems, line, option,
@@ -72,10 +73,10 @@ void key_read(struct policy_peer *peer, const char *config_file, const char *opt
 		problem_warn(problems, line, option,
 			"%s can be read by others than its owner (mode %03o); run chmod 600",
 			quoted, (unsigned)st.st_mode & 0777);
-	memcpy(peer->key, key, (size_t)len);
-	peer->key_len = (uint16_t)len;
+	memcpy(key, bytes, (size_t)len);
+	*key_len = (uint16_t)len;
 wipe:
-	explicit_bzero(key, sizeof(key));
+	explicit_bzero(bytes, sizeof(bytes));
 out:
 	if (fd >= 0)
 		close(fd);

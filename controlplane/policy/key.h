@@ -8,11 +8,12 @@
 #define KEY_BYTES_MIN 16
 
 /*
- * Read peer->key_file into peer->key; a relative path is taken from the folder of config_file and
- * made absolute, so that the printed policy finds it too. What is wrong is added to problems under
+ * Read the file `path` into `key`; a relative path is taken from the folder of config_file and made
+ * absolute, so that the printed policy finds it too. What is wrong is added to problems under
  * `option` and line.
  */
-void key_read(struct policy_peer *peer, const char *config_file, const char *option, uint32_t line,
+void key_read(char path[POLICY_PATH_MAX], uint8_t key[POLICY_KEY_MAX], uint16_t *key_len,
+	const char *config_file, const char *option, uint32_t line,
 	struct policy_problems *problems);
 
 #endif

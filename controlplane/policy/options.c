@@ -27,6 +27,8 @@ static const struct option_word compress_words[] = {
 static const struct option_word framing_words[] = {{"tunnel", FRAMING_TUNNEL}, {NULL, 0}};
 static const struct option_word path_words[] = {
 	{"routed", PATH_ROUTED}, {"bridged", PATH_BRIDGED}, {NULL, 0}};
+static const struct option_word reflector_words[] = {
+	{"off", REFLECTOR_OFF}, {"peers", REFLECTOR_PEERS}, {"any", REFLECTOR_ANY}, {NULL, 0}};
 static const struct option_word direction_words[] = {
 	{"any", DIRECTION_ANY}, {"up", DIRECTION_UP}, {"down", DIRECTION_DOWN}, {NULL, 0}};
 
@@ -103,6 +105,13 @@ static const struct option bridge[] = {
 	{"frame_min", OPTION_INT, B(frame_min_bytes), .live = true, .max = 256, .fallback = "60"},
 	{"burst", OPTION_TIME, B(burst_ns), .live = true, .min = 10000, .max = 1000000000,
 		.fallback = "1 ms"},
+	{"stamp_reflector", OPTION_WORD, B(stamp_reflector), .words = reflector_words, .live = true,
+		.fallback = "peers"},
+	{"stamp_port", OPTION_INT, B(stamp_port), .live = true, .min = 1, .max = 65535,
+		.fallback = "862"},
+	{"stamp_rate", OPTION_INT, B(stamp_rate), .live = true, .min = 1, .max = 10000,
+		.fallback = "500"},
+	{"stamp_stateful", OPTION_BOOL, B(stamp_stateful), .live = true, .fallback = "true"},
 };
 
 #define C(member) FIELD(policy_class, member)
@@ -181,6 +190,16 @@ static const struct option peer[] = {
 	{"path", OPTION_WORD, P(path), .words = path_words, .fallback = "routed"},
 	{"path_mtu", OPTION_INT, P(path_mtu), .min = 576, .max = 9000, .fallback = "1500"},
 	{"mss_clamp", OPTION_BOOL, P(mss_clamp), .live = true, .fallback = "false"},
+	{"stamp_interval", OPTION_TIME, P(stamp_interval_ns), .live = true, .min = 10000000,
+		.max = 4000000000, .empty = "none", .fallback = "none"},
+	{"stamp_dscp", OPTION_ACTION, P(stamp_dscp), .live = true, .max = 63, .words = dscp_words,
+		.fallback = "default"},
+	{"stamp_size", OPTION_INT, P(stamp_size), .live = true, .min = 100, .max = 9000,
+		.empty = "least", .fallback = "least"},
+	{"stamp_port", OPTION_INT, P(stamp_port), .live = true, .min = 1, .max = 65535,
+		.fallback = "862"},
+	{"stamp_key_file", OPTION_PATH, P(stamp_key_file), .live = true, .empty = "",
+		.fallback = ""},
 };
 
 static const struct option top[] = {

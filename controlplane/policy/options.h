@@ -34,7 +34,7 @@ enum option_type {
 	OPTION_CLASS,	 /* uint32_t: index of a class, by its name */
 	OPTION_PARENT,	 /* int32_t: index of another class, by its name */
 	OPTION_PER,	 /* per and per_bits of a struct policy_class */
-	OPTION_ACTION,	 /* uint8_t: a DSCP, or what else words say */
+	OPTION_ACTION,	 /* uint8_t: a DSCP, by number or name, or what else words say */
 	OPTION_MATCH,	 /* struct policy_match: a group with match_options */
 };
 

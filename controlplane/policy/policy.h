@@ -39,6 +39,8 @@ enum policy_police { POLICE_NONE, POLICE_SRTCM, POLICE_TRTCM, POLICE_TRTCM_4115 
 
 enum policy_poll { POLL_ADAPTIVE, POLL_BUSY };
 enum policy_compress { COMPRESS_OFF, COMPRESS_ON, COMPRESS_DRY_RUN };
+/* Whom the STAMP reflector answers (RFC 8762): nobody, the peers of the bridge, everybody. */
+enum policy_reflector { REFLECTOR_OFF, REFLECTOR_PEERS, REFLECTOR_ANY };
 enum policy_framing { FRAMING_TUNNEL };
 /* bridged: the peers share one Ethernet segment over the WAN, frames keep their MAC addresses.
  * routed: routers stand between the peers, the far end writes its own link-layer header. */
@@ -84,6 +86,10 @@ struct policy_bridge {
 	int32_t overhead_bytes;		   /* per packet, on top of the frame without FCS */
 	uint32_t frame_min_bytes;	   /* shorter frames are charged as this, without FCS */
 	uint32_t burst_ns;		   /* burst of the link, in time */
+	enum policy_reflector stamp_reflector; /* on the in-path addresses */
+	uint16_t stamp_port;		       /* UDP, of the reflector */
+	uint16_t stamp_rate;		       /* packets a second that it answers at most */
+	bool stamp_stateful;		       /* numbers and counts the packets of each session */
 };
 
 /* A rate, absolute or as a part of the parent's; both 0: none. */
@@ -165,6 +171,13 @@ struct policy_peer {
 	enum policy_path path;
 	uint16_t path_mtu; /* largest outer IP packet */
 	bool mss_clamp;
+	uint32_t stamp_interval_ns; /* between STAMP test packets to it; 0: none are sent */
+	uint8_t stamp_dscp;
+	uint16_t stamp_size; /* of their IP packets, at least; 0: as small as they are */
+	uint16_t stamp_port; /* UDP, of its reflector */
+	char stamp_key_file[POLICY_PATH_MAX]; /* "": unauthenticated mode */
+	uint8_t stamp_key[POLICY_KEY_MAX];    /* as read from it, for both ways */
+	uint16_t stamp_key_len;
 };
 
 struct policy {

@@ -436,7 +436,13 @@ static void read_peers(struct reader *r, bool read_keys, const char *file)
 		key = config_setting_get_member(s, "key_file");
 		snprintf(option, sizeof(option), "peers[%u].key_file", i);
 		if (read_keys && key != NULL && *peer->key_file != '\0')
-			key_read(peer, file, option, key->line, r->problems);
+			key_read(peer->key_file, peer->key, &peer->key_len, file, option, key->line,
+				r->problems);
+		key = config_setting_get_member(s, "stamp_key_file");
+		snprintf(option, sizeof(option), "peers[%u].stamp_key_file", i);
+		if (read_keys && key != NULL && *peer->stamp_key_file != '\0')
+			key_read(peer->stamp_key_file, peer->stamp_key, &peer->stamp_key_len, file,
+				option, key->line, r->problems);
 		bridge = config_setting_get_member(s, "bridge");
 		snprintf(option, sizeof(option), "peers[%u].bridge", i);
 		if (peer->bridge == UINT8_MAX && p->bridge_count == 1)

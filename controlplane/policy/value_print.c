@@ -120,10 +120,8 @@ const char *value_accepted(const struct option *o, char text[VALUE_ACCEPTED_MAX]
 			", hosts also by network: \"src/24\", \"src/24,56\"");
 		break;
 	case OPTION_ACTION:
-		snprintf(text, size,
-			"\"pass\", \"drop\", a DSCP from 0 to %" PRIu64
-			" or its name such as \"af12\"",
-			o->max);
+		snprintf(text, size, "%sa DSCP from 0 to %" PRIu64 " or its name such as \"af12\"",
+			o->words[0].value > o->max ? "\"pass\", \"drop\", " : "", o->max);
 		break;
 	case OPTION_MATCH:
 		snprintf(text, size, "a group such as { proto = \"tcp\"; dport = 443; }");
@@ -159,6 +157,7 @@ static bool is_empty(const struct option *o, const void *base)
 
 	switch (o->type) {
 	case OPTION_NAME:
+	case OPTION_PATH:
 		return *field == '\0';
 	case OPTION_ADDRESS:
 		return ((const struct policy_address *)field)->family == 0;

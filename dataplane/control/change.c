@@ -11,8 +11,11 @@
 #include <string.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/control/active.h"
 #include "dataplane/control/build.h"
 #include "dataplane/control/show.h"
+#include "dataplane/control/speedtest.h"
+#include "dataplane/control/stamp.h"
 
 #define CONFIRM_MAX_S (24 * 3600)
 /* A change waits so long in line behind others before it is refused: shorter than sluicectl waits.
@@ -354,6 +357,7 @@ static void closed(void *context, uint64_t client)
 	build_closed(context, client);
 	show_flows_closed(client);
 	show_compression_closed(client);
+	active_closed(context, client);
 }
 
 const struct channel_handlers control_handlers = {
@@ -376,5 +380,9 @@ const struct channel_handlers control_handlers = {
 	.set_bypass = set_bypass,
 	.explain = show_explain,
 	.shaper = show_shaper,
+	.stamp = stamp_show,
+	.ping = active_ping,
+	.trace = trace_run,
+	.speedtest = speedtest_run,
 	.closed = closed,
 };

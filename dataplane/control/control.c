@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/control/active.h"
 #include "dataplane/control/build.h"
 #include "dataplane/control/control.h"
 #include "dataplane/control/peers.h"
@@ -79,6 +80,8 @@ static void take_punted(struct control *c, uint64_t now_ns)
 
 		if (p->flags & PKT_LINK) {
 			peers_receive(c, pkts[i], now_ns);
+		} else if (active_receive(c, pkts[i], now_ns)) {
+			/* A measurement's, and nobody else's. */
 		} else if (c->has_inpath[p->bridge]) {
 			/* 0: others must see it too, so it goes on to the other side. */
 			if (inpath_input(&c->inpath[p->bridge],
@@ -143,6 +146,7 @@ static void loop(struct control *c)
 		build_take_back(c, now_ns);
 		channel_server_poll(d->channel, &control_handlers, c);
 		track_tick(c, now_ns);
+		active_tick(c);
 		rates_tick(c->rates, d, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
 			inpath_ns = now_ns;
@@ -186,7 +190,8 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	c->started_ns = clock_now_ns();
 	c->rates = rates_create(d);
 	c->track = track_create();
-	if (c->rates == NULL || c->track == NULL) {
+	c->active = active_create();
+	if (c->rates == NULL || c->track == NULL || c->active == NULL) {
 		snprintf(error, error_len, "no memory for the rates of %u flows",
 			policy->appliance.flows);
 		goto done;
@@ -217,6 +222,7 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 done:
 	build_stop(c);
 	peers_destroy(c->peers);
+	active_destroy(c->active);
 	track_destroy(c->track);
 	rates_destroy(c->rates);
 	policy_free(c->previous);

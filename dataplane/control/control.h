@@ -20,6 +20,7 @@ struct control {
 	struct peers *peers;
 	struct rates *rates;
 	struct track *track;
+	struct active *active;
 
 	uint32_t generation;	      /* of the plan in force */
 	uint64_t applied_realtime_ns; /* when it was put in force */

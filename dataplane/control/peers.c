@@ -10,6 +10,8 @@
 #include "dataplane/control/control.h"
 #include "dataplane/control/peers.h"
 #include "dataplane/control/publish.h"
+#include "dataplane/control/speedtest.h"
+#include "dataplane/control/speedtest_message.h"
 #include "dataplane/control/track.h"
 #include "dataplane/link/probe.h"
 
@@ -241,6 +243,10 @@ void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
 			continue;
 		if (link_is_probe(message, p->payload_len)) {
 			track_receive(c, i, message, p->payload_len, p->rx_ns);
+			return;
+		}
+		if (speed_is_message(message, p->payload_len)) {
+			speedtest_receive(c, i, message, p->payload_len, p->l3_len, p->rx_ns);
 			return;
 		}
 		peer->rx_hello_bytes += m->pkt_len;

@@ -54,8 +54,48 @@ class Daemon:
         self.process.stdout.close()
 
 
+def test_runs():
+    """ping, trace, speedtest: started, asked for until they are done."""
+    result = ctl("ping", "dc", "--count", "2", "--interval", "50ms", "--dscp", "ef")
+    check("text of ping", result.returncode == 0 and result.stderr == "" and result.stdout ==
+          "dc 192.0.2.7 by STAMP, packets of 96 bytes\n   1  20.0 ms  ttl 255\n   2  lost\n"
+          "2 sent, 1 received, 1 lost (50.0 %): 1 on the way there, 0 on the way back\n"
+          "round trip       min 19.0 ms, p50 20.0 ms, p90 21.0 ms, p99 22.0 ms, max 24.0 ms\n",
+          result)
+    d = json.loads(ctl("ping", "dc", json_mode=True).stdout)["ping"]
+    check("ping --json", d["rtts_ns"] == [20000000, None] and d["loss"] == 0.5 and
+          d["method"] == "stamp" and d["lost_up"] == 1, d)
+    result = ctl("trace", "dc")
+    check("text of trace", result.returncode == 0 and "  2  -                  10  100.0 %" in
+          result.stdout and "192.0.2.30 (+2)" in result.stdout, result)
+    d = json.loads(ctl("trace", "dc", json_mode=True).stdout)
+    check("trace --json", d["reached"] and d["target"] == "192.0.2.7" and
+          [hop["received"] for hop in d["hops"]] == [9, 0, 7], d)
+    result = ctl("speedtest", "dc", "--bytes", "1.5MB", "--seconds", "2s")
+    check("text of speedtest", result.returncode == 0 and "to dc: 19.2 Mbit/s, of IP packets of "
+          "1500 bytes, over 1.00 s\n" in result.stdout and "lost 10 (1.00 %); ended because its "
+          "bytes were spent" in result.stdout, result)
+    d = json.loads(ctl("speedtest", "dc", json_mode=True).stdout)["speedtest"]
+    check("speedtest --json", d["rate_bps"] == 19200000 and d["saturated"] is True and
+          d["lost_packets"] == 10 and d["ended_by"] == "bytes", d)
+    for args, error in ((("ping",), "comes first"), (("ping", "--count", "2"), "comes first"),
+                        (("ping", "x" * 64), "too long"), (("ping", "elsewhere"), "is no peer"),
+                        (("ping", "dc", "--interval", "soon"), "take a time"),
+                        (("ping", "dc", "--interval", "0"), "take a time"),
+                        (("ping", "dc", "--dscp", "64"), "0 to 63"),
+                        (("ping", "dc", "--dscp", "af14"), "0 to 63"),
+                        (("ping", "dc", "--by", "tcp"), "stamp, icmp"),
+                        (("ping", "dc", "--size", "59"), "60 to 9000"),
+                        (("trace", "dc", "--hops", "33"), "1 to 32"),
+                        (("speedtest", "dc", "--bytes", "many"), "take a size"),
+                        (("speedtest", "dc", "--rate", "20"), "take a rate")):
+        result = ctl(*args)
+        check("refused: " + " ".join(args)[:30], result.returncode == 1 and result.stdout == "" and
+              error in result.stderr, result)
+
+
 def test_json():
-    for subject in ("status links ports workers classes shaper flows peers rtt loss compression "
+    for subject in ("status links ports workers classes shaper stamp flows peers rtt loss compression "
                     "drops policy").split():
         result = ctl("show", subject, json_mode=True)
         try:
@@ -236,7 +276,7 @@ def test_text():
         result = ctl(*args)
         check("text of " + " ".join(args), result.stdout == golden and result.returncode == 0 and
               result.stderr == "", result)
-    for subject in "status ports workers shaper peers compression policy".split():
+    for subject in "status ports workers shaper stamp peers compression policy".split():
         result = ctl("show", subject)
         lines = result.stdout.splitlines()
         check("text of show " + subject, result.returncode == 0 and len(lines) > 1 and
@@ -412,6 +452,10 @@ def test_shell():
         check("completes a group's name", until(b"office "))
         os.write(fd, b"\n")
         check("and sets both", until(b"aqm=dualpi2 parent=office"))
+        os.write(fd, b"ping d\t")
+        check("completes a peer's name", until(b"ping dc "))
+        os.write(fd, b"\n")
+        check("and pings it", until(b"by STAMP") and until(b"50.0 %"))
         os.write(fd, b"set flow-rate vo\t")
         check("completes behind set flow-rate", until(b"set flow-rate voice "))
         os.write(fd, b"unl\t\n")
@@ -486,6 +530,7 @@ def main():
     check("no command", result.returncode == 1 and "--json" in result.stdout, result)
     with Daemon():
         test_json()
+        test_runs()
         test_text()
         test_errors()
         test_changes()

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "controlplane/channel/server.h"
+#include "tests/unit/channel/fake_active.h"
 
 #define WORKERS 2
 #define PORTS 2
@@ -508,6 +509,10 @@ static const struct channel_handlers handlers = {
 	.links = on_links,
 	.classes = on_classes,
 	.shaper = on_shaper,
+	.stamp = fake_stamp,
+	.ping = fake_ping,
+	.trace = fake_trace,
+	.speedtest = fake_speedtest,
 	.flows = on_flows,
 	.peers = on_peers,
 	.rtt = on_rtt,

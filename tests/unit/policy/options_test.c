@@ -95,6 +95,11 @@ static const struct option_case cases[] = {
 	{"bridges", "frame_min", {"0", "60", "256"}, {"-1", "257", "\"60\"", "\"60 B\""}},
 	{"bridges", "burst", {"\"10 us\"", "\"1 s\"", "\"5ms\""},
 		{"5", "\"5\"", "\"9 us\"", "\"1.1 s\"", "\"5 kB\"", "\"none\"", "\"5 s\""}},
+	{"bridges", "stamp_reflector", {"\"off\"", "\"peers\"", "\"any\""},
+		{"\"on\"", "\"\"", "true", "1"}},
+	{"bridges", "stamp_port", {"1", "862", "65535"}, {"0", "65536", "\"862\"", "-1"}},
+	{"bridges", "stamp_rate", {"1", "10000"}, {"0", "10001", "\"100\"", "-1"}},
+	{"bridges", "stamp_stateful", {"true", "false"}, {BAD_BOOLS}},
 
 	{"classes", "name", {"\"c\"", "\"default\""}, {BAD_NAMES}},
 	{"classes", "priority", {"0", "7"}, {"-1", "8", "\"0\"", "256", "4294967296"}},
@@ -182,6 +187,13 @@ static const struct option_case cases[] = {
 	{"peers", "path", {"\"routed\"", "\"bridged\""}, {"\"bridge\"", "true"}},
 	{"peers", "path_mtu", {"576", "1500"}, {"575", "1501", "9001", "\"1400\""}},
 	{"peers", "mss_clamp", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	{"peers", "stamp_interval", {"\"none\"", "\"10 ms\"", "\"4 s\""},
+		{"100", "\"9 ms\"", "\"5 s\"", "\"0 s\"", "\"\""}},
+	{"peers", "stamp_dscp", {"0", "63", "\"ef\"", "\"default\""},
+		{"64", "-1", "\"pass\"", "\"drop\"", "\"efg\"", "true"}},
+	{"peers", "stamp_size", {"\"least\"", "100", "1500"}, {"99", "1501", "9001", "\"100\""}},
+	{"peers", "stamp_port", {"1", "65535"}, {"0", "65536", "\"862\"", "-1"}},
+	{"peers", "stamp_key_file", {"\"\"", "\"k\"", "\"/etc/sluice/stamp.key\""}, {"1", "true"}},
 };
 
 /* A valid configuration, an option a line. */

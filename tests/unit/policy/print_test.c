@@ -95,6 +95,10 @@ static void random_bridge(struct policy *p, uint8_t i)
 	b->overhead_bytes = (int32_t)within(0, 320) - 64;
 	b->frame_min_bytes = (uint32_t)within(0, 256);
 	b->burst_ns = (uint32_t)within(10000, 1000000000);
+	b->stamp_reflector = (enum policy_reflector)within(0, 2);
+	b->stamp_port = (uint16_t)(2 + within(0, 9000) + i * 9362u); /* not random_peer()'s */
+	b->stamp_rate = (uint16_t)within(1, 10000);
+	b->stamp_stateful = often();
 }
 
 static struct policy_burst random_burst(void)
@@ -239,6 +243,12 @@ static void random_peer(struct policy *p, uint8_t i)
 	peer->path = (enum policy_path)within(0, 1);
 	peer->path_mtu = (uint16_t)within(1280, 1500);
 	peer->mss_clamp = often();
+	peer->stamp_interval_ns = often() ? (uint32_t)within(10000000, 4000000000) : 0;
+	peer->stamp_dscp = (uint8_t)within(0, 63);
+	peer->stamp_size = often() ? (uint16_t)within(100, 1280) : 0;
+	peer->stamp_port = (uint16_t)within(1, 65535);
+	if (often())
+		strcpy(peer->stamp_key_file, "/etc/stamp.key");
 }
 
 static struct policy *random_policy(void)
@@ -324,6 +334,10 @@ static void compare_bridges(const struct policy_bridge *a, const struct policy_b
 	SAME(overhead_bytes);
 	SAME(frame_min_bytes);
 	SAME(burst_ns);
+	SAME(stamp_reflector);
+	SAME(stamp_port);
+	SAME(stamp_rate);
+	SAME(stamp_stateful);
 }
 
 static void compare_classes(const struct policy_class *a, const struct policy_class *b)
@@ -391,6 +405,11 @@ static void compare_peers(const struct policy_peer *a, const struct policy_peer 
 	SAME(path);
 	SAME(path_mtu);
 	SAME(mss_clamp);
+	SAME(stamp_interval_ns);
+	SAME(stamp_dscp);
+	SAME(stamp_size);
+	SAME(stamp_port);
+	SAME_TEXT(stamp_key_file);
 }
 
 static void compare(const struct policy *a, const struct policy *b)

@@ -384,6 +384,10 @@ static void test_contradictions(void)
 			"\"10.2.0.0/16\" );\nport = 5821; } );",
 			"5 E peers[1].port"},
 		{BRIDGE PEER("path_mtu = 1600;\n"), "5 E peers[0].path_mtu"},
+		{BRIDGE PEER("path_mtu = 1400; stamp_size = 1400;\n"), ""},
+		{BRIDGE PEER("path_mtu = 1400; stamp_size = 1401;\n"), "5 E peers[0].stamp_size"},
+		/* The link's port is not the reflector's. */
+		{BRIDGE PEER("port = 862;\n"), "1 E bridges[0].stamp_port"},
 		{"bridges = ( { name = \"a\"; lan = \"e1\"; wan = \"e2\"; address6 = "
 		 "\"fd00::1/64\"; } );\n"
 		 "peers = ( { name = \"p\"; address = \"fd00::2\"; key_file = \"k\";\n"
