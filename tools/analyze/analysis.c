@@ -162,7 +162,8 @@ static struct analysis_flow *add_flow(struct analysis *a, uint32_t record)
 }
 
 /* The table has a new flow: which side is the LAN, which class is it of? */
-static void begin_flow(struct analysis *a, struct flow *f, struct rte_mbuf *m, uint64_t now_ns)
+static void begin_flow(
+	struct analysis *a, struct flow *f, struct rte_mbuf *m, const struct capture_frame *frame)
 {
 	struct pkt *p = pkt_of(m);
 	uint32_t record = (uint32_t)(f - flow_table_record(a->table, 0));
@@ -187,7 +188,8 @@ static void begin_flow(struct analysis *a, struct flow *f, struct rte_mbuf *m, u
 		.lan_by = lan_end >= 0 ? LAN_BY_NETWORK : LAN_BY_OPENER,
 		.is_other = is_other,
 		.class_index = f->class_id,
-		.first_ns = now_ns,
+		.first_ns = frame->time_ns,
+		.first_file_ns = frame->file_ns,
 	};
 	a->classes[f->class_id].flows++;
 }
@@ -195,15 +197,17 @@ static void begin_flow(struct analysis *a, struct flow *f, struct rte_mbuf *m, u
 /* ---- figures ---- */
 
 /*
- * Is this the same packet as one shortly before? By the IP ID, which a sender gives anew to what it
- * sends again, or without one by the timestamp; the checksum stands for the payload.
+ * Is this the same packet as one shortly before: captured on a second interface, or mirrored twice?
+ * By the IP ID, which a sender gives anew to what it sends again, or without one by the timestamp;
+ * the checksum stands for the payload. The TTL may differ.
  */
 static bool is_copy(struct analysis_flow *flow, const struct pkt *p, const uint8_t *frame,
-	enum measure_from from)
+	enum measure_from from, uint64_t now_ns)
 {
 	const uint8_t *l4 = frame + p->l4_off;
 	uint16_t id = 0, checksum;
 	uint64_t print;
+	unsigned at;
 
 	if (!(p->flags & PKT_IPV6))
 		memcpy(&id, frame + p->l3_off + 4, sizeof(id));
@@ -212,9 +216,12 @@ static bool is_copy(struct analysis_flow *flow, const struct pkt *p, const uint8
 	memcpy(&checksum, l4 + 16, sizeof(checksum));
 	print = (uint64_t)id << 48 | (uint64_t)checksum << 32 | p->tcp_seq;
 	for (unsigned i = 0; i < ANALYSIS_RECENT; i++)
-		if (flow->recent[from][i] == print)
+		if (flow->recent[from][i] == print &&
+			now_ns - flow->recent_ns[from][i] < ANALYSIS_COPY_NS)
 			return true;
-	flow->recent[from][flow->recent_at[from]++ % ANALYSIS_RECENT] = print;
+	at = flow->recent_at[from]++ % ANALYSIS_RECENT;
+	flow->recent[from][at] = print;
+	flow->recent_ns[from][at] = now_ns;
 	return false;
 }
 
@@ -240,7 +247,7 @@ static uint64_t new_samples(
 	X(zero_windows)
 
 static void measure_packet(struct analysis_flow *flow, struct flow *f, struct pkt *p,
-	const uint8_t *frame, enum measure_from from, uint64_t now_ns, struct measure_class *c)
+	enum measure_from from, uint64_t now_ns, struct measure_class *c)
 {
 	uint64_t lan_count = c->rtt_lan.count, lan_sum = c->rtt_lan.sum_ns;
 	uint64_t wan_count = c->rtt_wan.count, wan_sum = c->rtt_wan.sum_ns;
@@ -258,7 +265,6 @@ static void measure_packet(struct analysis_flow *flow, struct flow *f, struct pk
 	flow->counts.connections += c->connections - connections;
 	flow->counts.failed += c->failed - failed;
 	flow->counts.resets += c->resets - resets;
-	flow->counts.duplicates[from] += is_copy(flow, p, frame, from);
 	rtt_ns[FROM_LAN] = new_samples(&c->rtt_lan, lan_count, lan_sum, &flow->rtt[FROM_LAN]);
 	rtt_ns[FROM_WAN] = new_samples(&c->rtt_wan, wan_count, wan_sum, &flow->rtt[FROM_WAN]);
 	if ((p->tcp_flags & TH_SYN) && (p->tcp_flags & TH_ACK) && flow->handshake_ns[from] == 0)
@@ -292,8 +298,11 @@ static void count_packet(struct analysis *a, struct flow *f, const struct captur
 		class->measure = calloc(1, sizeof(*class->measure));
 	if (class->measure == NULL)
 		errx(1, "no memory for the figures of a class");
-	measure_packet(flow, f, &a->pkt, rte_pktmbuf_mtod(&a->mbuf, const uint8_t *), from,
-		frame->time_ns, class->measure);
+	if (flow != NULL && is_copy(flow, &a->pkt, rte_pktmbuf_mtod(&a->mbuf, const uint8_t *),
+				    from, frame->time_ns))
+		flow->counts.duplicates[from]++;
+	else
+		measure_packet(flow, f, &a->pkt, from, frame->time_ns, class->measure);
 }
 
 /* ---- frames ---- */
@@ -367,13 +376,17 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame)
 		if (!parse_at(a, m->data_off + inner, ethertype, caught, len))
 			return;
 	}
+	if (a->options.any_vlan && a->pkt.key.vlan != 0) {
+		a->pkt.key.vlan = 0;
+		a->pkt.hash = packet_key_hash(&a->pkt.key, a->context.hash_seed);
+	}
 	/* Payload is looked at as far as it was captured. */
 	m->data_len =
 		m->data_len < caught - m->data_off ? m->data_len : (uint16_t)(caught - m->data_off);
 	flow_table_lookup_bulk(a->table, &m, 1, (uint32_t)(frame->time_ns / NS_PER_MS));
 	f = a->pkt.flow;
 	if (f->flags & FLOW_NEW || (f->flags & FLOW_OTHER && !a->other_begun))
-		begin_flow(a, f, m, frame->time_ns);
+		begin_flow(a, f, m, frame);
 	count_packet(a, f, frame);
 }
 

@@ -19,6 +19,7 @@
 #define ANALYSIS_FLOWS_MAX 1000000u /* kept; what comes later is in the sums only */
 #define ANALYSIS_LIVE_MAX 262144u   /* in the flow table at a time; the oldest make room */
 #define ANALYSIS_RECENT 8	    /* packets of a direction that copies are looked for among */
+#define ANALYSIS_COPY_NS 100000000u /* nobody sends again so soon under the same IP ID */
 
 /* How a flow's LAN side was found. */
 enum analysis_lan_by { LAN_BY_NETWORK, LAN_BY_OPENER };
@@ -29,25 +30,27 @@ struct analysis_counts {
 	uint64_t data_packets[2];      /* TCP: those that take sequence numbers */
 	uint64_t retransmits_before[2], retransmits_after[2], retransmits_needless[2];
 	uint64_t reordered[2];
-	uint64_t duplicates[2]; /* the very same packet twice in the capture; the measurement, which
-				 * knows no IP IDs, has it among the retransmissions */
+	uint64_t duplicates[2]; /* the very same packet again, within ANALYSIS_COPY_NS: not measured
+				 */
 	uint64_t zero_windows[2];
 	uint64_t connections, failed, resets;
 };
 
 struct analysis_flow {
 	struct flow_key key;
-	uint8_t lan_dir;      /* struct pkt.dir of what the LAN side sends */
-	uint8_t opened_from;  /* enum measure_from */
-	uint8_t lan_by;	      /* enum analysis_lan_by */
-	bool is_other;	      /* everything that has no flow of its own */
-	uint32_t class_index; /* of the policy, 0 without one */
-	uint64_t first_ns, last_ns;
+	uint8_t lan_dir;	    /* struct pkt.dir of what the LAN side sends */
+	uint8_t opened_from;	    /* enum measure_from */
+	uint8_t lan_by;		    /* enum analysis_lan_by */
+	bool is_other;		    /* everything that has no flow of its own */
+	uint32_t class_index;	    /* of the policy, 0 without one */
+	uint64_t first_ns, last_ns; /* by the clock */
+	uint64_t first_file_ns;	    /* as in the file, since 1970 */
 	struct analysis_counts counts;
 	uint64_t connect_ns;	  /* first SYN to the ACK that completes the handshake */
 	uint64_t handshake_ns[2]; /* the half of each side in the handshake; 0: not measured */
 	struct samples rtt[2];	  /* [FROM_LAN]: of the LAN half */
-	uint64_t recent[2][ANALYSIS_RECENT]; /* fingerprints of packets */
+	uint64_t recent[2][ANALYSIS_RECENT]; /* fingerprints of packets, and when they passed */
+	uint64_t recent_ns[2][ANALYSIS_RECENT];
 	uint8_t recent_at[2];
 };
 
@@ -70,7 +73,8 @@ struct analysis_options {
 	const struct policy *policy;	 /* NULL: no classes. Used throughout */
 	const struct policy_prefix *lan; /* --lan; NULL: not given */
 	unsigned lan_count;
-	bool inside; /* look inside of tunnels: IP in IP, GRE, VXLAN */
+	bool any_vlan; /* VLANs do not tell flows apart */
+	bool inside;   /* look inside of tunnels: IP in IP, GRE, VXLAN */
 };
 
 struct analysis;

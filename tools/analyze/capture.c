@@ -128,6 +128,7 @@ int capture_next(struct capture *c, struct capture_clock *clock, struct capture_
 		stats->first_ns = file_ns;
 	stats->last_ns = file_ns;
 	stats->cut += header->caplen < len;
+	frame->file_ns = file_ns;
 	frame->time_ns = capture_clock_take(clock, stats, file_ns);
 	frame->bytes = c->frame;
 	frame->caught = link_type_frame(

@@ -36,6 +36,7 @@ struct capture_frame {
 	uint32_t caught;      /* bytes there are, at most CAPTURE_FRAME_MAX */
 	uint32_t len;	      /* bytes it had on the wire, with the Ethernet header */
 	uint64_t time_ns;     /* of the clock */
+	uint64_t file_ns;     /* as in the file, since 1970 */
 };
 
 /*

@@ -25,7 +25,7 @@ struct arguments {
 	struct policy_prefix lan[LAN_MAX];
 	unsigned lan_count;
 	uint64_t since_ns, until_ns; /* since the first frame */
-	bool json, inside;
+	bool json, inside, any_vlan;
 	struct report_options report;
 };
 
@@ -44,6 +44,7 @@ static void usage(FILE *to)
 		"  --since TIME     only from so long after the first frame on, as in \"1.5 s\"\n"
 		"  --until TIME     only until then\n"
 		"  --inside         look inside of tunnels: IP in IP, GRE, VXLAN\n"
+		"  --any-vlan       flows are the same whatever VLAN their packets came by\n"
 		"  --top N          show N flows (default 20)\n"
 		"  --flows          show all flows\n"
 		"  --by WORD        sort flows by bytes (default), packets, rtt, connect,\n"
@@ -79,10 +80,11 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 	static const struct option options[] = {{"lan", required_argument, NULL, 'l'},
 		{"config", required_argument, NULL, 'c'}, {"filter", required_argument, NULL, 'f'},
 		{"since", required_argument, NULL, 's'}, {"until", required_argument, NULL, 'u'},
-		{"inside", no_argument, NULL, 'i'}, {"top", required_argument, NULL, 't'},
-		{"flows", no_argument, NULL, 'F'}, {"by", required_argument, NULL, 'b'},
-		{"full", no_argument, NULL, 'L'}, {"json", no_argument, NULL, 'j'},
-		{"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"inside", no_argument, NULL, 'i'}, {"any-vlan", no_argument, NULL, 'a'},
+		{"top", required_argument, NULL, 't'}, {"flows", no_argument, NULL, 'F'},
+		{"by", required_argument, NULL, 'b'}, {"full", no_argument, NULL, 'L'},
+		{"json", no_argument, NULL, 'j'}, {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	char *end;
 	int option;
 
@@ -111,6 +113,9 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 			break;
 		case 'i':
 			a->inside = true;
+			break;
+		case 'a':
+			a->any_vlan = true;
 			break;
 		case 't':
 			a->report.top = strtoul(optarg, &end, 10);
@@ -229,6 +234,7 @@ int main(int argc, char **argv)
 	struct analysis_options options = {.policy = policy,
 		.lan = arguments.lan,
 		.lan_count = arguments.lan_count,
+		.any_vlan = arguments.any_vlan,
 		.inside = arguments.inside};
 	struct analysis *a = analysis_create(&options);
 

@@ -29,6 +29,7 @@ struct flow_row {
 	uint64_t proto_number, vlan, fragments;
 	char class_name[POLICY_NAME_MAX];
 	uint64_t opened_by, lan_by;
+	uint64_t first_ns; /* since 1970 */
 	uint64_t start_ns, duration_ns;
 	struct analysis_counts counts;
 	uint64_t retransmits[2];
@@ -59,6 +60,7 @@ static const struct column flow_columns[] = {
 	COLUMN(TEXT, "class", NULL, flow_row, class_name),
 	COLUMN_OF_WORDS("opened_by", "OPENED BY", flow_row, opened_by, side_words),
 	COLUMN_OF_WORDS("lan_by", NULL, flow_row, lan_by, lan_by_words),
+	COLUMN(NUMBER, "first_ns", NULL, flow_row, first_ns),
 	COLUMN(NUMBER, "start_ns", NULL, flow_row, start_ns),
 	COLUMN(NUMBER, "duration_ns", NULL, flow_row, duration_ns),
 	BOTH(COUNT, "packets", "PKTS", counts.packets),
@@ -143,7 +145,8 @@ static void name_end(const struct flow_key *key, unsigned end, char address[FORM
 
 	format_address(key->addr[end], address);
 	*port = rte_be_to_cpu_16(key->port[end]);
-	if (!has_port || key->scope & FLOW_KEY_FRAGMENT)
+	/* TCP or UDP without ports: fragments, or headers that contradict themselves. */
+	if (!has_port || (key->port[0] == 0 && key->port[1] == 0))
 		snprintf(both, ENDPOINT_MAX, "%s", address);
 	else if (strchr(address, ':') != NULL)
 		snprintf(both, ENDPOINT_MAX, "[%s]:%u", address, (unsigned)*port);
@@ -169,6 +172,7 @@ static void fill_row(
 			policy->classes[f->class_index].name);
 	r->opened_by = f->opened_from;
 	r->lan_by = f->lan_by;
+	r->first_ns = f->first_file_ns;
 	r->start_ns = f->first_ns - start_ns;
 	r->duration_ns = f->last_ns - f->first_ns;
 	r->counts = f->counts;
