@@ -211,7 +211,9 @@ static bool is_copy(struct analysis_flow *flow, const struct pkt *p, const uint8
 
 	if (!(p->flags & PKT_IPV6))
 		memcpy(&id, frame + p->l3_off + 4, sizeof(id));
-	if (id == 0 && (!(p->flags & PKT_TCP_TS) || p->payload_len == 0))
+	/* Within ANALYSIS_COPY_NS no SYN is sent again (RFC 6298: after a second). */
+	if (id == 0 && !(p->tcp_flags & TH_SYN) &&
+		(!(p->flags & PKT_TCP_TS) || p->payload_len == 0))
 		return false;
 	memcpy(&checksum, l4 + 16, sizeof(checksum));
 	print = (uint64_t)id << 48 | (uint64_t)checksum << 32 | p->tcp_seq;
