@@ -4,6 +4,7 @@
  * an mbuf; the stages are those of the worker, in the same order.
  */
 #include <err.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <stddef.h>
@@ -102,7 +103,8 @@ struct analysis *analysis_create(const struct analysis_options *options)
 	a->mbuf.priv_size = sizeof(struct pkt);
 	a->mbuf.nb_segs = 1;
 	a->context.hash_seed = 1; /* who writes a capture gains nothing by collisions */
-	a->table = flow_table_create("analyze", ANALYSIS_LIVE_MAX, SOCKET_ID_ANY);
+	a->table = flow_table_create("analyze",
+		options->live_max > 0 ? options->live_max : ANALYSIS_LIVE_MAX, SOCKET_ID_ANY);
 	if (a->table == NULL || make_classes(a) != 0) {
 		analysis_destroy(a);
 		return NULL;
@@ -312,12 +314,12 @@ static void count_packet(struct analysis *a, struct flow *f, const struct captur
 /* Is all that the parser looked at really there? */
 static bool headers_caught(const struct pkt *p, uint32_t caught)
 {
-	uint32_t end = p->payload_off;
+	/* A TCP header, or ports, or an ICMP identifier. */
+	uint32_t end = p->l4_off + (p->key.proto == IPPROTO_TCP ? 20u : 8u);
 
-	/* An ICMP identifier, or ports. */
-	if (end < p->l4_off + 8u && p->l3_off + p->l3_len >= p->l4_off + 8u)
-		end = p->l4_off + 8u;
-	return end <= caught;
+	if (end > (uint32_t)p->l3_off + p->l3_len || p->flags & PKT_FRAGMENT)
+		end = p->l4_off;
+	return end <= caught && p->payload_off <= caught;
 }
 
 /*
@@ -346,7 +348,7 @@ static bool parse_at(
 	}
 	if (a->pkt.flags & PKT_IP)
 		return true;
-	if (caught < len && a->pkt.reason != PASS_NOT_IP)
+	if (caught < len && (a->pkt.reason != PASS_NOT_IP || caught - off < ETHER_LEN))
 		a->rest.headers_cut++;
 	else if (a->pkt.reason == PASS_NOT_IP)
 		a->rest.not_ip++;

@@ -73,8 +73,9 @@ struct analysis_options {
 	const struct policy *policy;	 /* NULL: no classes. Used throughout */
 	const struct policy_prefix *lan; /* --lan; NULL: not given */
 	unsigned lan_count;
-	bool any_vlan; /* VLANs do not tell flows apart */
-	bool inside;   /* look inside of tunnels: IP in IP, GRE, VXLAN */
+	uint32_t live_max; /* flows in the table at a time; 0: ANALYSIS_LIVE_MAX */
+	bool any_vlan;	   /* VLANs do not tell flows apart */
+	bool inside;	   /* look inside of tunnels: IP in IP, GRE, VXLAN */
 };
 
 struct analysis;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Reading captures through libpcap. capture.h is the manual. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,16 +42,29 @@ static int set_filter(pcap_t *pcap, const char *filter, char error[CAPTURE_ERROR
 
 struct capture *capture_open(const char *file, const char *filter, char error[CAPTURE_ERROR_MAX])
 {
+	FILE *stream = strcmp(file, "-") == 0 ? stdin : fopen(file, "rb");
+
+	if (stream == NULL) {
+		snprintf(error, CAPTURE_ERROR_MAX, "%s", strerror(errno));
+		return NULL;
+	}
+	return capture_open_stream(stream, filter, error);
+}
+
+struct capture *capture_open_stream(FILE *stream, const char *filter, char error[CAPTURE_ERROR_MAX])
+{
 	char why[PCAP_ERRBUF_SIZE];
 	struct capture *c = calloc(1, sizeof(*c));
 
 	if (c == NULL) {
 		snprintf(error, CAPTURE_ERROR_MAX, "no memory");
+		fclose(stream);
 		return NULL;
 	}
-	c->pcap = pcap_open_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, why);
+	c->pcap = pcap_fopen_offline_with_tstamp_precision(stream, PCAP_TSTAMP_PRECISION_NANO, why);
 	if (c->pcap == NULL) {
 		snprintf(error, CAPTURE_ERROR_MAX, "%s", why);
+		fclose(stream);
 		free(c);
 		return NULL;
 	}

@@ -7,6 +7,7 @@
 #define SLUICE_ANALYZE_CAPTURE_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #define CAPTURE_FRAME_MAX 65535u /* of an mbuf's length; longer frames are cut off */
 #define CAPTURE_ERROR_MAX 512
@@ -45,6 +46,10 @@ struct capture_frame {
  * is wrong.
  */
 struct capture *capture_open(const char *file, const char *filter, char error[CAPTURE_ERROR_MAX]);
+
+/* The same from an open stream, which belongs to the capture from then on, also when it fails. */
+struct capture *capture_open_stream(
+	FILE *stream, const char *filter, char error[CAPTURE_ERROR_MAX]);
 
 /*
  * The next frame. 1, 0 at the end, or -1 with a sentence in `error` where the file breaks off or
