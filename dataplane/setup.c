@@ -92,7 +92,8 @@ static uint64_t class_bytes(const struct policy *policy)
 {
 	const struct policy_appliance *a = &policy->appliance;
 
-	return (measured_of(a) + 1u) * sizeof(struct measure_class) +
+	return (measured_of(a) + 1u) *
+		       (sizeof(struct measure_class) + sizeof(struct measure_datagrams)) +
 	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
 }
 
@@ -316,11 +317,12 @@ static struct worker *make_worker(
 	w->flows = flow_table_create(name, a->flows, SOCKET_ID_ANY);
 	w->measured = measured_of(a);
 	w->measure = take(d, (w->measured + 1u) * sizeof(*w->measure));
+	w->datagrams = take(d, (w->measured + 1u) * sizeof(*w->datagrams));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
-		w->peers == NULL || w->other == NULL || compressor == NULL)
+		w->datagrams == NULL || w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
 	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)
 		w->other[b].flags = FLOW_LIVE | FLOW_OTHER;
@@ -517,6 +519,7 @@ static void free_worker(struct worker *w)
 	rte_free(w->other);
 	rte_free(w->peers);
 	rte_free(w->measure);
+	rte_free(w->datagrams);
 	rte_ring_free(w->steer_in);
 	rte_ring_free(w->tx_in);
 	rte_free(w);

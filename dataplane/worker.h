@@ -15,6 +15,7 @@
 #include "dataplane/flow/table.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/link/seq.h"
+#include "dataplane/measure/datagrams.h"
 #include "dataplane/measure/histogram.h"
 #include "dataplane/measure/tcp.h"
 #include "dataplane/packet/parse.h"
@@ -85,6 +86,7 @@ struct worker {
 	struct shaper *shaper[POLICY_BRIDGES_MAX][WAYS];
 	struct shaper_room room;       /* of all of them */
 	struct measure_class *measure; /* worker_measure(); the control thread reads */
+	struct measure_datagrams *datagrams; /* the same of what is not TCP */
 	uint32_t measured;	       /* classes with ids below this have one of their own */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */

@@ -258,6 +258,10 @@ struct rtt_record {
 	struct channel_dist lan;     /* box to the LAN host and back */
 	struct channel_dist wan;     /* box to the WAN host and back */
 	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
+	/* The same halves, [0] lan and [1] wan, by what is not TCP. */
+	struct channel_dist icmp[2]; /* echo */
+	struct channel_dist dns[2];  /* queries over UDP */
+	struct channel_dist quic[2]; /* spin bit */
 };
 
 /* loss: one record per class and way of the data, then one per peer with class_name "" . */

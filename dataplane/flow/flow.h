@@ -11,6 +11,7 @@
 #define SLUICE_FLOW_FLOW_H
 
 #include "dataplane/compress/flow_codec.h"
+#include "dataplane/measure/datagrams_flow.h"
 #include "dataplane/measure/flow_measure.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/flow_shape.h"
@@ -44,7 +45,10 @@ struct flow {
 	struct flow_shape shape[WAYS];
 
 	/* Lines 2 and 3. */
-	struct flow_measure measure;
+	union {
+		struct flow_measure measure; /* TCP */
+		struct measure_datagrams_flow datagrams; /* all others */
+	};
 
 	/* Line 4: rarely touched. */
 	struct flow_codec codec;    /* of the direction towards the WAN */

@@ -187,3 +187,57 @@ for case in [
        ("tcptrace", "flow", None, "absent", "present", RESET_FIRST)),
 ]:
     CASES.update(case)
+
+# ---- DNS and echo: how many times were taken here and by tshark, by flow and who answered ----
+
+# The answers come in IP fragments, which the appliance does not put together.
+ANSWER_FRAGMENTED = "tshark: the answer is in fragments"
+
+# Frames 490 and 491, 496 to 500, 497 to 501: the query was sent again under its ID. Which of them
+# the answer is to cannot be known (Karn); tshark takes the first.
+ASKED_AGAIN = "here: no time for an answer to one of several equal queries"
+
+# The name in the query or the answer is fuzzed so that tshark takes the message for malformed; the
+# ID, the ports and the times are all right (frames 42 and 43, 279 and 280, 287 and 288, 535 and 536,
+# 576 and 577).
+FUZZED_NAME = "here: query and answer are there, with the same ID"
+
+# Frame 311 has a UDP length longer than its IP packet, frame 601 an IP length longer than its frame.
+FUZZED_UDP = "nobody: of a packet that contradicts itself nothing is believed here"
+
+ANSWER_CASES = {
+    ("dns_fragmented.pcap", "udp 173.194.169.104:59464 193.24.227.238:53",
+     "193.24.227.238"): (0, 1, ANSWER_FRAGMENTED),
+    ("dns_fragmented.pcap", "udp 172.217.40.76:56680 193.24.227.238:53",
+     "193.24.227.238"): (0, 1, ANSWER_FRAGMENTED),
+    ("dns_fragmented.pcap", "udp 193.24.227.238:53 194.247.5.6:51791",
+     "193.24.227.238"): (0, 1, ANSWER_FRAGMENTED),
+    ("dns_fragmented.pcap", "udp 2001:470:1f0b:16b0:20c:29ff:fe7c:a4cb:55729 2001:470:765b::a25:53:53",
+     "2001:470:765b::a25:53"): (0, 1, ANSWER_FRAGMENTED),
+    ("dns_fragmented.pcap", "udp 2001:470:765b::a25:53:53 2a00:1450:4013:c03::10a:46433",
+     "2001:470:765b::a25:53"): (0, 1, ANSWER_FRAGMENTED),
+    ("dns_fragmented.pcap", "udp 2001:470:765b::a25:53:53 2a00:1450:4013:c06::105:63369",
+     "2001:470:765b::a25:53"): (0, 1, ANSWER_FRAGMENTED),
+    ("dns_fragmented.pcap", "udp 193.24.227.238:53 74.125.47.136:59330",
+     "193.24.227.238"): (0, 1, ANSWER_FRAGMENTED),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2719",
+     "192.168.1.1"): (1, 0, FUZZED_NAME),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2755",
+     "192.168.1.1"): (1, 0, FUZZED_NAME),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2757",
+     "192.168.1.1"): (1, 0, FUZZED_NAME),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2761",
+     "192.168.1.1"): (0, 1, FUZZED_UDP),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2793",
+     "192.168.1.1"): (0, 1, ASKED_AGAIN),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2794",
+     "192.168.1.1"): (0, 1, ASKED_AGAIN),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2795",
+     "192.168.1.1"): (0, 1, ASKED_AGAIN),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2801",
+     "192.168.1.1"): (1, 0, FUZZED_NAME),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2809",
+     "192.168.1.1"): (1, 0, FUZZED_NAME),
+    ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2813",
+     "192.168.1.1"): (0, 1, FUZZED_UDP),
+}

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""sluice-analyze against tcptrace and tshark, on every TCP flow of the captures.
+"""sluice-analyze against tcptrace and tshark, on every flow of the captures.
 
     tests/system/analyze_test.py SLUICE_ANALYZE [FOLDER]
 
-The folder is $SLUICE_CAPTURES or ../shared/captures beside the checkout. Compared by flow and
-sender: packets sent again, packets out of order, the times of the handshake. Where two differ,
-CASES in analyze_cases.py says who is right and why. The test fails on a difference that is not
+The folder is $SLUICE_CAPTURES or ../shared/captures beside the checkout. Compared by TCP
+flow and sender: packets sent again, packets out of order, the times of the handshake; and with
+tshark's the times of DNS answers over UDP and of echo replies. Where two differ, the tables of analyze_cases.py says who is right and why. The test fails on a difference that is not
 listed, and on a listed one that is gone. Exit code 77: no captures, or a tool is missing.
 """
 import csv
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-from analyze_cases import CASES
+from analyze_cases import ANSWER_CASES, CASES
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
@@ -90,6 +90,12 @@ def ns(seconds):
     return int(whole) * 1_000_000_000 + int((part + "0" * 9)[:9])
 
 
+def innermost_is_six(protocols):
+    """In a tunnel of one family in the other both are there."""
+    layers = protocols.split(":")
+    return "ipv6" in layers and "ip" not in layers[layers.index("ipv6"):]
+
+
 def by_tshark(capture):
     """TCP headers quoted in ICMP errors are no packets of the connection."""
     fields = [a for f in FIELDS for a in ("-e", f)]
@@ -97,9 +103,7 @@ def by_tshark(capture):
     for line in run("tshark", "-n", "-r", capture, "-Y", "tcp && !icmp && !icmpv6", "-T", "fields",
                     "-E", "occurrence=l", *fields).splitlines():
         v = dict(zip(FIELDS, (line + "\t" * len(FIELDS)).split("\t")))
-        # Of the innermost IP header: in a tunnel of one family in the other both are there.
-        layers = v["frame.protocols"].split(":")
-        six = "ipv6" in layers and "ip" not in layers[layers.index("ipv6"):]
+        six = innermost_is_six(v["frame.protocols"])
         a, b = (v["ipv6.src"], v["ipv6.dst"]) if six else (v["ip.src"], v["ip.dst"])
         a, b = end(a, v["tcp.srcport"]), end(b, v["tcp.dstport"])
         if v["tcp.stream"] not in streams:
@@ -151,6 +155,70 @@ def find(flow, flows):
     return None
 
 
+ANSWERS = ["frame.protocols", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport",
+           "udp.dstport", "icmp.ident", "icmpv6.echo.identifier", "dns.time", "icmp.resptime",
+           "icmpv6.resptime"]
+
+
+def answers_of_tshark(capture):
+    """DNS over UDP and echoes: {(kind, ends, who answered): [ns]}."""
+    found = {}
+    fields = [a for f in ANSWERS for a in ("-e", f)]
+    for line in run("tshark", "-n", "-r", capture, "-Y",
+                    "(dns.time && udp && !mdns) || icmp.resptime || icmpv6.resptime", "-T",
+                    "fields", "-E", "occurrence=l", *fields).splitlines():
+        v = dict(zip(ANSWERS, (line + "\t" * len(ANSWERS)).split("\t")))
+        six = innermost_is_six(v["frame.protocols"])
+        a, b = (v["ipv6.src"], v["ipv6.dst"]) if six else (v["ip.src"], v["ip.dst"])
+        if v["dns.time"]:
+            if "53" not in (v["udp.srcport"], v["udp.dstport"]):
+                continue
+            key = ("udp", frozenset((end(a, v["udp.srcport"]), end(b, v["udp.dstport"]))), a)
+            time = ns(v["dns.time"])
+        else:
+            ident = int(v["icmp.ident"] or v["icmpv6.echo.identifier"], 0)
+            key = ("icmp", frozenset((end(a, ident), end(b, ident))), a)
+            time = round(float(v["icmp.resptime"] or v["icmpv6.resptime"]) * MS)
+        found.setdefault(key, []).append(time)
+    return found
+
+
+def answers_here(program, capture):
+    """The same of sluice-analyze: {...: (samples, median, largest)}; QUIC left out."""
+    report = json.loads(run(program, "--inside", "--any-vlan", "--flows", "--json", capture))
+    found = {}
+    for f in report["flows"]:
+        if f["proto"] not in ("udp", "icmp", "icmpv6") or f["fragments"]:
+            continue
+        ports = f["lan_port"], f["wan_port"]
+        if f["proto"] == "udp" and 53 not in ports:
+            continue
+        if f["proto"] != "udp":  # an identifier, which stands at one end
+            ports = (max(ports),) * 2
+        ends = frozenset((end(f["lan"], ports[0]), end(f["wan"], ports[1])))
+        for side in ("lan", "wan"):
+            dist = f[f"rtt_{side}"]
+            if dist["samples"]:
+                kind = "udp" if f["proto"] == "udp" else "icmp"
+                found[kind, ends, f[side]] = (dist["samples"], dist["p50_ns"], dist["max_ns"])
+    return found
+
+
+def compare_answers(program, capture):
+    """DNS and echo times: as many, and the same. Returns (how many, {key: what differs})."""
+    mine, theirs = answers_here(program, capture), answers_of_tshark(capture)
+    wrong = {}
+    for key in sorted(set(mine) | set(theirs), key=str):
+        times = sorted(theirs.get(key, []))
+        samples, median, largest = mine.get(key, (0, 0, 0))
+        if samples != len(times) or times and (
+                abs(median - times[(len(times) - 1) // 2]) > CLOSE_NS["tshark"]
+                or abs(largest - times[-1]) > CLOSE_NS["tshark"]):
+            key = (capture.name, f"{key[0]} {' '.join(sorted(key[1]))}", key[2])
+            wrong[key] = (samples, len(times), f"median {median} here, {times} there")
+    return sum(map(len, theirs.values())), wrong
+
+
 METRICS = {"tshark": ["again", "late", "connect"], "tcptrace": ["again", "late", "handshake"]}
 
 
@@ -189,7 +257,7 @@ def main():
             print(f"skipped: no {tool}")
             return SKIPPED
     passed = failed = flows = 0
-    left = dict(CASES)
+    left, left_answers = dict(CASES), dict(ANSWER_CASES)
     with tempfile.TemporaryDirectory() as scratch:
         captures = sorted(folder.glob("*.pcap*"))
         for name, condition in ONCE.items():
@@ -205,7 +273,13 @@ def main():
             if mine or theirs:  # tcptrace and editcap give up on captures without TCP
                 found += differences(capture.name, "tcptrace", mine,
                                      by_tcptrace(capture, pathlib.Path(scratch)))
+            answers, other_answers = compare_answers(program, capture)
             wrong = 0
+            for key, (here, there, text) in other_answers.items():
+                case = left_answers.pop(key, None)
+                if case is None or case[:2] != (here, there):
+                    print(f"FAIL {key}: {here} times here, {there} there: {text}")
+                    wrong += 1
             for key, a, b in found:
                 case = left.pop(key, None)
                 if case is None or case[:2] != (a, b):
@@ -214,13 +288,13 @@ def main():
                     wrong += 1
             failed += wrong > 0
             passed += wrong == 0
-            if mine:
+            if mine or answers:
                 print(f"{'FAIL' if wrong else 'ok  '} {capture.name}: {len(mine)} TCP flows, "
-                      f"{len(found)} differences")
-    for key in left:
+                      f"{len(found)} differences; {answers} DNS and echo times")
+    for key in [*left, *left_answers]:
         print(f"FAIL {key}: listed, but there is no such difference any more")
         failed += 1
-    print(f"{flows} TCP flows, {len(CASES)} explained differences")
+    print(f"{flows} TCP flows, {len(CASES) + len(ANSWER_CASES)} explained differences")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -130,8 +130,10 @@ void analysis_destroy(struct analysis *a)
 			samples_free(&analysis_flow(a, i)->rtt[side]);
 	for (uint64_t i = 0; a->chunks != NULL && i <= ANALYSIS_FLOWS_MAX / CHUNK; i++)
 		free(a->chunks[i]);
-	for (uint32_t i = 0; a->classes != NULL && i < a->class_count; i++)
+	for (uint32_t i = 0; a->classes != NULL && i < a->class_count; i++) {
 		free(a->classes[i].measure);
+		free(a->classes[i].datagrams);
+	}
 	free(a->chunks);
 	free(a->classes);
 	free(a->flow_of_record);
@@ -279,6 +281,23 @@ static void measure_packet(struct analysis_flow *flow, struct flow *f, struct pk
 	}
 }
 
+/* The six histograms of what is not TCP, of which a packet adds to one at most. */
+static void measure_other(struct analysis_flow *flow, struct flow *f, const struct rte_mbuf *m,
+	enum measure_from from, uint64_t now_ns, struct measure_datagrams *c)
+{
+	const struct histogram *h[] = {&c->echo[from], &c->dns[from], &c->spin[from]};
+	uint64_t count[3], sum_ns[3];
+
+	for (unsigned i = 0; i < 3; i++) {
+		count[i] = h[i]->count;
+		sum_ns[i] = h[i]->sum_ns;
+	}
+	measure_datagram(&f->datagrams, pkt_of(m), rte_pktmbuf_mtod(m, const uint8_t *),
+		m->data_len, from, now_ns, c);
+	for (unsigned i = 0; flow != NULL && i < 3; i++)
+		new_samples(h[i], count[i], sum_ns[i], &flow->rtt[from]);
+}
+
 static void count_packet(struct analysis *a, struct flow *f, const struct capture_frame *frame)
 {
 	uint32_t record = (uint32_t)(f - flow_table_record(a->table, 0));
@@ -296,8 +315,16 @@ static void count_packet(struct analysis *a, struct flow *f, const struct captur
 		flow->counts.packets[from]++;
 		flow->counts.bytes[from] += frame->len;
 	}
-	if (!(a->pkt.flags & PKT_TCP) || f->flags & FLOW_OTHER)
+	if (f->flags & FLOW_OTHER)
 		return;
+	if (!(a->pkt.flags & PKT_TCP)) {
+		if (class->datagrams == NULL)
+			class->datagrams = calloc(1, sizeof(*class->datagrams));
+		if (class->datagrams == NULL)
+			errx(1, "no memory for the figures of a class");
+		measure_other(flow, f, &a->mbuf, from, frame->time_ns, class->datagrams);
+		return;
+	}
 	if (class->measure == NULL)
 		class->measure = calloc(1, sizeof(*class->measure));
 	if (class->measure == NULL)

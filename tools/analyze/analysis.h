@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "controlplane/policy/policy.h"
+#include "dataplane/measure/datagrams.h"
 #include "dataplane/measure/tcp.h"
 #include "dataplane/packet/packet.h"
 #include "tools/analyze/capture.h"
@@ -58,7 +59,8 @@ struct analysis_flow {
 struct analysis_class {
 	uint64_t flows;
 	uint64_t packets[2], bytes[2];
-	struct measure_class *measure; /* NULL: no packet */
+	struct measure_class *measure;	     /* NULL: no packet */
+	struct measure_datagrams *datagrams; /* NULL: no packet but TCP */
 };
 
 /* Frames that have no figures, by why. */
