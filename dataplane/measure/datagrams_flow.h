@@ -40,7 +40,7 @@ struct measure_quic {
 	uint16_t edges;		/* changes in the order that a live spin has */
 	uint16_t odd;		/* packets with a value out of that order, or too early */
 	uint8_t bits;		/* QUIC_* in quic.c */
-	uint8_t good;		/* edges in order since the last disorder, up to 255 */
+	uint8_t good;		/* edges in order, less those that disorder cost */
 	uint8_t odd_run[2];	/* odd packets one after the other */
 };
 

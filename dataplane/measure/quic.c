@@ -11,11 +11,12 @@
  * - in the order of a live spin: client, server, client, ... each to the value that is due;
  * - not sooner than 1/16 of what that half took in the handshake: packets that overtake each other,
  *   and random values, change faster;
- * - after four changes in this order, that is two round trips;
+ * - after four changes in this order, that is two round trips, and four more for each value that
+ *   was not;
  * - if its sender has sent something shortly before (1/8 of the time measured, or 1 ms): else it
  *   may have had nothing to send, and the time is that of the application.
  * Values out of order are passed over. Three of them in a row from one side are the new state of
- * things; where they are four times as many as the changes in order, the connection does not spin.
+ * things; where they are more than the changes in order, the connection does not spin.
  */
 #include "dataplane/measure/datagrams_private.h"
 
@@ -28,9 +29,9 @@
 #define GAP_SHIFT 3
 #define GAP_TICKS TICKS(1000000)
 #define GOOD_EDGES 4
+#define GOOD_MOST 64
 #define ODD_RUN 3
 #define ODD_MOST 16 /* looked at from so many on */
-#define ODD_PER_EDGE 4
 
 /* measure_quic.bits */
 #define QUIC_HELLO(from) (0x01u << (from)) /* has sent a long header */
@@ -74,7 +75,8 @@ static void long_header(struct measure_quic *q, enum measure_from from, uint64_t
 static void odd(struct measure_quic *q, enum measure_from from, uint64_t now)
 {
 	q->odd++;
-	if (q->odd >= ODD_MOST && q->odd > ODD_PER_EDGE * q->edges)
+	q->good = q->good > GOOD_EDGES ? q->good - GOOD_EDGES : 0;
+	if (q->odd >= ODD_MOST && q->odd > q->edges)
 		q->bits |= QUIC_DEAD;
 	if (q->odd >= 1024) { /* what was long ago counts less */
 		q->odd /= 2;
@@ -113,7 +115,7 @@ static void short_header(struct measure_datagrams_flow *f, bool spin, enum measu
 	q->odd_run[from] = 0;
 	set_turn(q, !from);
 	q->edges += q->edges < UINT16_MAX;
-	q->good += q->good < UINT8_MAX;
+	q->good += q->good < GOOD_MOST;
 	if (q->good > GOOD_EDGES && gap <= (ticks >> GAP_SHIFT) + GAP_TICKS)
 		datagrams_sample(f, &c->spin[from], from, ticks);
 }

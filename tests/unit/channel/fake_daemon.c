@@ -327,7 +327,8 @@ static int on_peers(void *context, const struct page_request *request, struct ch
 static int on_rtt(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
-		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS)};
+		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS),
+			.dns = {[1] = dist(12 * MS)}};
 
 		class_name(record.class_name, i < OFFICE ? i : i + 1);
 		channel_send_rtt(reply, &record);
