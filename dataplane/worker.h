@@ -18,6 +18,7 @@
 #include "dataplane/measure/datagrams.h"
 #include "dataplane/measure/histogram.h"
 #include "dataplane/measure/tcp.h"
+#include "dataplane/measure/transactions.h"
 #include "dataplane/packet/parse.h"
 #include "dataplane/plan.h"
 
@@ -87,6 +88,7 @@ struct worker {
 	struct shaper_room room;       /* of all of them */
 	struct measure_class *measure; /* worker_measure(); the control thread reads */
 	struct measure_datagrams *datagrams; /* the same of what is not TCP */
+	struct measure_transactions *transactions;
 	uint32_t measured;	       /* classes with ids below this have one of their own */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */

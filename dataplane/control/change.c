@@ -295,5 +295,6 @@ const struct channel_handlers control_handlers = {
 	.set_bypass = set_bypass,
 	.explain = show_explain,
 	.shaper = show_shaper,
+	.transactions = show_transactions,
 	.closed = closed,
 };

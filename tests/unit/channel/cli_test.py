@@ -55,8 +55,8 @@ class Daemon:
 
 
 def test_json():
-    for subject in ("status links ports workers classes shaper flows peers rtt loss compression "
-                    "drops policy").split():
+    for subject in ("status links ports workers classes shaper flows peers rtt loss transactions "
+                    "compression drops policy").split():
         result = ctl("show", subject, json_mode=True)
         try:
             document = json.loads(result.stdout)
