@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "controlplane/cli/cli.h"
+#include "controlplane/cli/format.h"
 
 enum kind { CONNECT, TCP, HTTP, TLS, DNS };
 static const char *const kind_words[] = {"connect", "tcp", "http", "tls", "dns", NULL};
@@ -17,6 +18,7 @@ struct transaction_row {
 	double per_s, per_connection;
 	struct channel_dist first_byte, whole;
 	uint64_t request_bytes, response_bytes; /* means */
+	char request[FORMAT_MAX], response[FORMAT_MAX];
 };
 
 static const struct column columns[] = {
@@ -32,8 +34,10 @@ static const struct column columns[] = {
 	COLUMN(TIME, NULL, "WHOLE p50", transaction_row, whole.p50_ns),
 	COLUMN(TIME, NULL, "p90", transaction_row, whole.p90_ns),
 	COLUMN(TIME, NULL, "p99", transaction_row, whole.p99_ns),
-	COLUMN(BYTES, "request_mean_bytes", "REQUEST", transaction_row, request_bytes),
-	COLUMN(BYTES, "response_mean_bytes", "RESPONSE", transaction_row, response_bytes),
+	COLUMN(TEXT, NULL, "REQUEST", transaction_row, request),
+	COLUMN(TEXT, NULL, "RESPONSE", transaction_row, response),
+	COLUMN(BYTES, "request_mean_bytes", NULL, transaction_row, request_bytes),
+	COLUMN(BYTES, "response_mean_bytes", NULL, transaction_row, response_bytes),
 	COLUMN(COUNT, "responses", NULL, transaction_row, r.responses),
 	COLUMN(COUNT, "http_1xx", NULL, transaction_row, r.http_status[1]),
 	COLUMN(COUNT, "http_2xx", NULL, transaction_row, r.http_status[2]),
@@ -87,8 +91,14 @@ static void add_tcp(struct rows *rows, const struct transactions_record *r)
 	row->failed = r->aborted;
 	row->first_byte = r->first_byte;
 	row->whole = r->whole;
-	row->request_bytes = r->responses == 0 ? 0 : r->request_bytes / r->responses;
-	row->response_bytes = r->whole.samples == 0 ? 0 : r->response_bytes / r->whole.samples;
+	if (r->responses > 0) {
+		row->request_bytes = r->request_bytes / r->responses;
+		format_bytes(row->request_bytes, row->request);
+	}
+	if (r->whole.samples > 0) {
+		row->response_bytes = r->response_bytes / r->whole.samples;
+		format_bytes(row->response_bytes, row->response);
+	}
 }
 
 /* Of the others those that there were. */

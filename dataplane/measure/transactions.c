@@ -98,6 +98,8 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 		return; /* goes on after "100 Continue" */
 	if (t->state == RESPONDED)
 		finish(f, s, s->p->tcp_ack, c);
+	if (t->protocol == PROTOCOL_TLS && record_type == TLS_ALERT)
+		return; /* "close notify": no question */
 	t->request_tick = (uint32_t)s->now;
 	t->request_seq = s->p->tcp_seq;
 	t->request_ack = s->p->tcp_ack;
@@ -229,14 +231,16 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 	}
 }
 
-/* Is there something to look at? From the flow's first line alone. */
+/* Is there something to look at? From the flow's first line alone, and without a branch: whether
+ * the next packet carries data is up to chance. */
 static inline bool is_turn(const struct flow *f, const struct pkt *p, enum measure_from from)
 {
-	uint8_t said = (uint8_t)(FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
+	unsigned said = f->flags & (FLOW_SAID | FLOW_SAID_WAN);
+	unsigned would = FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0);
+	bool speaks = (p->payload_len != 0) & (said != would);
+	bool ends = ((p->tcp_flags & (TH_FIN | TH_RST | TH_SYN)) != 0) & (said != 0);
 
-	if (p->payload_len > 0 && (f->flags & (FLOW_SAID | FLOW_SAID_WAN)) != said)
-		return true;
-	return p->tcp_flags & (TH_FIN | TH_RST | TH_SYN) && f->flags & FLOW_SAID;
+	return speaks | ends;
 }
 
 void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
@@ -244,23 +248,28 @@ void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *fra
 {
 	enum measure_from from = p->dir == f->lan_dir ? FROM_LAN : FROM_WAN;
 
-	if (is_turn(f, p, from) && !(f->flags & FLOW_OTHER))
+	if (__builtin_expect(is_turn(f, p, from), 0) && !(f->flags & FLOW_OTHER))
 		turn(f, p, frame, data_len, from, now_ns, c);
 }
 
-void measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+unsigned measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 	struct measure_transactions *classes, uint32_t count)
 {
+	unsigned others = 0;
+
 	for (unsigned i = 0; i < n; i++) {
 		const struct pkt *p = pkt_of(pkts[i]);
 		struct flow *f = p->flow;
 
-		if (!(p->flags & PKT_TCP))
+		if (__builtin_expect(!(p->flags & PKT_TCP), 0)) {
+			others++;
 			continue;
+		}
 		measure_transaction(f, p, rte_pktmbuf_mtod(pkts[i], const uint8_t *),
 			pkts[i]->data_len, now_ns,
 			&classes[f->class_id < count ? f->class_id : count]);
 	}
+	return others;
 }
 
 void measure_transactions_merge(

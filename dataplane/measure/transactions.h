@@ -46,8 +46,9 @@ struct measure_transactions {
 void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
 	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c);
 
-/* measure_transaction() for a burst, after measure_bulk(), as there. */
-void measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+/* measure_transaction() for a burst, after measure_bulk(), as there. Returns how many packets of it
+ * are not TCP. */
+unsigned measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 	struct measure_transactions *classes, uint32_t count);
 
 /* Add the figures of `from` to `into`, which belongs to the caller (control thread). */

@@ -209,6 +209,14 @@ static void test_tls13(void)
 	record(1 * MS, L, 23, 9);
 	CU_ASSERT_EQUAL(c.requests, 2);
 	CU_ASSERT(is(c.first_byte.max_ns, 30 * MS));
+	/* The client takes its leave. */
+	record(30 * MS, W, 23, 9);
+	record(1 * MS, L, 21, 9);
+	packet(0, L, TH_FIN | TH_ACK, NULL, 0);
+	packet(30 * MS, W, TH_FIN | TH_ACK, NULL, 0);
+	CU_ASSERT_EQUAL(c.requests, 2);
+	CU_ASSERT_EQUAL(c.whole.count, 2);
+	CU_ASSERT_EQUAL(c.aborted, 0);
 }
 
 /* TLS 1.2, in full: the server's second flight completes it. And after a HelloRetryRequest. */
