@@ -9,7 +9,8 @@
 enum tls_record {
 	TLS_NONE, /* no TLS record */
 	TLS_CHANGE_CIPHER_SPEC,
-	TLS_ALERT,
+	TLS_ALERT, /* also sealed ones of TLS 1.3, by their length: data of two bytes look the same
+		    */
 	TLS_CLIENT_HELLO,
 	TLS_SERVER_HELLO,
 	TLS_HANDSHAKE, /* any other handshake message */

@@ -256,6 +256,8 @@ static void test_tls_refused(void)
 			tls_record_of((const uint8_t[6]){22, 3, 3, 0, 2, 1}, len), TLS_NONE);
 	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){22, 3, 3, 0xff, 2, 1}, 6), TLS_NONE);
 	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){22, 3, 1, 0, 2, 1}, 6), TLS_CLIENT_HELLO);
+	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){23, 3, 3, 0, 19, 1}, 6), TLS_ALERT);
+	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){23, 3, 3, 0, 20, 1}, 6), TLS_DATA);
 }
 
 UNIT_TESTS("measure transactions", {"in general", test_general}, {"repeated", test_repeated},
