@@ -96,7 +96,9 @@ static uint64_t class_bytes(const struct policy *policy)
 {
 	const struct policy_appliance *a = &policy->appliance;
 
-	return (measured_of(a) + 1u) * sizeof(struct measure_class) +
+	return (measured_of(a) + 1u) *
+		       (sizeof(struct measure_class) + sizeof(struct measure_datagrams) +
+			       sizeof(struct measure_transactions)) +
 	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
 }
 
@@ -328,11 +330,14 @@ static struct worker *make_worker(
 	w->measured = measured_of(a);
 	w->measure = take(d, (w->measured + 1u) * sizeof(*w->measure));
 	void *inflight = take(d, inflight_bytes(inflight_runs(policy)));
+	w->datagrams = take(d, (w->measured + 1u) * sizeof(*w->datagrams));
+	w->transactions = take(d, (w->measured + 1u) * sizeof(*w->transactions));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
-		inflight == NULL || w->peers == NULL || w->other == NULL || compressor == NULL)
+		inflight == NULL || w->datagrams == NULL || w->transactions == NULL ||
+		w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
 	inflight_init(inflight, inflight_runs(policy));
 	for (uint32_t i = 0; i <= w->measured; i++)
@@ -551,6 +556,8 @@ static void free_worker(struct worker *w)
 	if (w->measure != NULL)
 		rte_free(w->measure[0].inflight);
 	rte_free(w->measure);
+	rte_free(w->datagrams);
+	rte_free(w->transactions);
 	rte_ring_free(w->steer_in);
 	rte_ring_free(w->tx_in);
 	rte_free(w);

@@ -114,8 +114,12 @@ static void stage_classify(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 static void stage_measure(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
-	if (likely(!w->plan->bypass))
+	if (likely(!w->plan->bypass)) {
 		measure_bulk(pkts, n, w->now_ns, w->measure, w->measured);
+		if (measure_transactions_bulk(
+			    pkts, n, w->now_ns, w->transactions, w->measured) > 0)
+			measure_datagrams_bulk(pkts, n, w->now_ns, w->datagrams, w->measured);
+	}
 	stage_end(w, STAGE_MEASURE, n, start);
 }
 

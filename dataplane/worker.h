@@ -15,8 +15,10 @@
 #include "dataplane/flow/table.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/link/seq.h"
+#include "dataplane/measure/datagrams.h"
 #include "dataplane/measure/histogram.h"
 #include "dataplane/measure/tcp.h"
+#include "dataplane/measure/transactions.h"
 #include "dataplane/packet/parse.h"
 #include "dataplane/plan.h"
 
@@ -85,6 +87,8 @@ struct worker {
 	struct shaper *shaper[POLICY_BRIDGES_MAX][WAYS];
 	struct shaper_room room;       /* of all of them */
 	struct measure_class *measure; /* worker_measure(); the control thread reads */
+	struct measure_datagrams *datagrams; /* the same of what is not TCP */
+	struct measure_transactions *transactions;
 	uint32_t measured;	       /* classes with ids below this have one of their own */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */

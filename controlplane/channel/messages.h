@@ -291,6 +291,33 @@ struct rtt_record {
 	struct channel_dist wan;     /* box to the WAN host and back */
 	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
 	uint64_t lan_delayed, wan_delayed; /* samples that the host seems to have waited with */
+	/* The same halves, [0] lan and [1] wan, by what is not TCP. */
+	struct channel_dist icmp[2]; /* echo */
+	struct channel_dist dns[2];  /* queries over UDP */
+	struct channel_dist quic[2]; /* spin bit */
+};
+
+/* transactions: one record per class (all bridges). Times are taken at the box. */
+struct transactions_record {
+	char class_name[CHANNEL_NAME_MAX];
+	/* TCP in general. Rates are of the last full second, in thousandths. */
+	uint64_t connections, connections_failed, connections_per_s_1000;
+	uint64_t used; /* connections on which there was a request */
+	uint64_t requests, requests_per_s_1000, responses;
+	uint64_t aborted; /* the connection ended before the response began */
+	uint64_t request_bytes, response_bytes;
+	struct channel_dist connect;	/* first SYN to the handshake's last ACK */
+	struct channel_dist first_byte; /* end of the request to the response's first byte */
+	struct channel_dist whole;	/* begin of the request to the response's last byte */
+	/* HTTP/1, also among those above; status codes by their first digit, [0]: not known. */
+	uint64_t http_requests, http_status[6];
+	struct channel_dist http_first_byte, http_whole;
+	/* TLS handshakes: begun, complete, refused by an alert. */
+	uint64_t tls_hellos, tls_handshakes, tls_alerts;
+	struct channel_dist tls;
+	/* DNS over UDP, of both halves together. */
+	uint64_t dns_queries, dns_again, dns_answers, dns_servfail, dns_nxdomain, dns_timeouts;
+	struct channel_dist dns;
 };
 
 /* loss: one record per class and way of the data, then one per peer with class_name "" . */

@@ -98,6 +98,7 @@ int cmd_show_flows(struct cli *cli, int argc, char **argv);
 int cmd_show_peers(struct cli *cli, int argc, char **argv);
 int cmd_show_stamp(struct cli *cli, int argc, char **argv);
 int cmd_show_rtt(struct cli *cli, int argc, char **argv);
+int cmd_show_transactions(struct cli *cli, int argc, char **argv);
 int cmd_show_loss(struct cli *cli, int argc, char **argv);
 int cmd_show_compression(struct cli *cli, int argc, char **argv);
 int cmd_show_drops(struct cli *cli, int argc, char **argv);

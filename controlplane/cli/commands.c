@@ -40,8 +40,13 @@ const struct command commands[] = {
 		"delay variation; and what the reflectors answer.",
 		cmd_show_stamp},
 	{"show rtt", "[--class CLASS]",
-		"Each class's round-trip times: LAN half, WAN half, connection set-up.",
+		"Each class's round-trip times: LAN half, WAN half, connection set-up; by TCP, and "
+		"where there were any by ICMP echo, DNS and QUIC's spin bit.",
 		cmd_show_rtt},
+	{"show transactions", "[--class CLASS]",
+		"Each class's connections, TCP requests, HTTP/1 requests, TLS handshakes and DNS "
+		"queries: how many, how many failed, and their times.",
+		cmd_show_transactions},
 	{"show loss", "[--class CLASS]",
 		"Each class's TCP loss before and after the box; each peer link's exact loss.",
 		cmd_show_loss},

@@ -384,5 +384,6 @@ const struct channel_handlers control_handlers = {
 	.ping = active_ping,
 	.trace = trace_run,
 	.speedtest = speedtest_run,
+	.transactions = show_transactions,
 	.closed = closed,
 };

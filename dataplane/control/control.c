@@ -148,6 +148,7 @@ static void loop(struct control *c)
 		track_tick(c, now_ns);
 		active_tick(c);
 		rates_tick(c->rates, d, now_ns);
+		transaction_rates_tick(c->transaction_rates, d, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
 			inpath_ns = now_ns;
 			for (unsigned b = 0; b < d->bridge_count; b++) {
@@ -189,9 +190,11 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	c->applied_realtime_ns = control_realtime_ns();
 	c->started_ns = clock_now_ns();
 	c->rates = rates_create(d);
+	c->transaction_rates = transaction_rates_create(d);
 	c->track = track_create();
 	c->active = active_create();
-	if (c->rates == NULL || c->track == NULL || c->active == NULL) {
+	if (c->rates == NULL || c->transaction_rates == NULL || c->track == NULL ||
+		c->active == NULL) {
 		snprintf(error, error_len, "no memory for the rates of %u flows",
 			policy->appliance.flows);
 		goto done;
@@ -225,6 +228,7 @@ done:
 	active_destroy(c->active);
 	track_destroy(c->track);
 	rates_destroy(c->rates);
+	transaction_rates_destroy(c->transaction_rates);
 	policy_free(c->previous);
 	free(c);
 	return rc;

@@ -10,6 +10,7 @@
 #include "dataplane/control/inpath.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/rates.h"
+#include "dataplane/control/transactions.h"
 #include "dataplane/daemon.h"
 
 /* Control thread's own state. */
@@ -21,6 +22,7 @@ struct control {
 	struct rates *rates;
 	struct track *track;
 	struct active *active;
+	struct transaction_rates *transaction_rates;
 
 	uint32_t generation;	      /* of the plan in force */
 	uint64_t applied_realtime_ns; /* when it was put in force */

@@ -108,6 +108,14 @@ static bool merge_measure(const struct daemon *d, uint32_t index, struct measure
 	return true;
 }
 
+/* The same of what is not TCP. */
+static void merge_datagrams(const struct daemon *d, uint32_t index, struct measure_datagrams *m)
+{
+	memset(m, 0, sizeof(*m));
+	for (unsigned w = 0; w < d->worker_count; w++)
+		measure_datagrams_merge(m, &d->workers[w]->datagrams[d->plan->class_id_of[index]]);
+}
+
 int show_links(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
@@ -217,7 +225,9 @@ int show_rtt(void *context, const struct page_request *request, struct channel_r
 	struct control *c = context;
 	const struct policy *policy = c->daemon->plan->policy;
 	uint64_t start_ns = clock_now_ns();
-	static struct measure_class m; /* 57 kB: too large for the stack */
+	/* Too large for the stack. */
+	static struct measure_class m;
+	static struct measure_datagrams other;
 
 	for (uint64_t at = request->from; at < policy->class_count; at++) {
 		if (channel_reply_room(reply) == 0 ||
@@ -232,6 +242,12 @@ int show_rtt(void *context, const struct page_request *request, struct channel_r
 			.connect = show_dist(&m.connect),
 			.lan_delayed = m.rtt_delayed[FROM_LAN],
 			.wan_delayed = m.rtt_delayed[FROM_WAN]};
+		merge_datagrams(c->daemon, (uint32_t)at, &other);
+		for (unsigned side = 0; side < 2; side++) {
+			r.icmp[side] = show_dist(&other.echo[side]);
+			r.dns[side] = show_dist(&other.dns[side]);
+			r.quic[side] = show_dist(&other.spin[side]);
+		}
 		show_name(r.class_name, policy->classes[at].name);
 		channel_send_rtt(reply, &r);
 	}

@@ -13,6 +13,7 @@ int show_shaper(void *, const struct page_request *, struct channel_reply *);
 int show_flows(void *, const struct flows_request *, struct channel_reply *);
 int show_peers(void *, const struct page_request *, struct channel_reply *);
 int show_rtt(void *, const struct page_request *, struct channel_reply *);
+int show_transactions(void *, const struct page_request *, struct channel_reply *);
 int show_loss(void *, const struct page_request *, struct channel_reply *);
 int show_compression(void *, const struct page_request *, struct channel_reply *);
 int show_policy(void *, const struct channel_nothing *, struct channel_reply *);

@@ -32,6 +32,22 @@ static struct {
 	bool valid;
 } kept;
 
+/* A flow's figures, TCP or not. */
+static void view_of(const struct flow *f, struct measure_flow_view *view)
+{
+	struct measure_datagrams_view datagrams;
+
+	if (f->key.proto == IPPROTO_TCP) {
+		measure_flow_view(&f->measure, view);
+		return;
+	}
+	measure_datagrams_view(&f->datagrams, &datagrams);
+	*view = (struct measure_flow_view){.rtt_lan_min_ns = datagrams.rtt_lan_min_ns,
+		.rtt_lan_last_ns = datagrams.rtt_lan_last_ns,
+		.rtt_wan_min_ns = datagrams.rtt_wan_min_ns,
+		.rtt_wan_last_ns = datagrams.rtt_wan_last_ns};
+}
+
 static uint64_t value_of(const struct control *c, unsigned worker, uint32_t i, const struct flow *f,
 	uint64_t by, uint64_t now_ns)
 {
@@ -42,10 +58,10 @@ static uint64_t value_of(const struct control *c, unsigned worker, uint32_t i, c
 		return rates_flow_bps(c->rates, worker, i, f, WAY_UP, now_ns) +
 		       rates_flow_bps(c->rates, worker, i, f, WAY_DOWN, now_ns);
 	case FLOWS_BY_RTT:
-		measure_flow_view(&f->measure, &view);
+		view_of(f, &view);
 		return view.rtt_lan_last_ns + view.rtt_wan_last_ns;
 	case FLOWS_BY_LOSS:
-		measure_flow_view(&f->measure, &view);
+		view_of(f, &view);
 		return (uint64_t)view.retransmits[0] + view.retransmits[1];
 	case FLOWS_BY_SAVED:
 		return f->codec.saved_bytes;
@@ -201,7 +217,7 @@ static void describe(const struct control *c, const struct found *at, const stru
 	if (f->peer > 0 && f->peer <= policy->peer_count)
 		show_name(r->peer, policy->peers[f->peer - 1].name);
 	r->opened_way = f->initiator == f->lan_dir ? WAY_UP : WAY_DOWN;
-	measure_flow_view(&f->measure, &view);
+	view_of(f, &view);
 	for (unsigned way = 0; way < WAYS; way++) {
 		r->packets[way] = f->packets[way];
 		r->bytes[way] = f->bytes[way];

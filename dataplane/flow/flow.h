@@ -11,7 +11,9 @@
 #define SLUICE_FLOW_FLOW_H
 
 #include "dataplane/compress/flow_codec.h"
+#include "dataplane/measure/datagrams_flow.h"
 #include "dataplane/measure/flow_measure.h"
+#include "dataplane/measure/transactions_flow.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/flow_shape.h"
 
@@ -22,6 +24,8 @@
 #define FLOW_SEEN_DOWN 0x08 /* a packet from the WAN has been seen */
 #define FLOW_CLOSING 0x10  /* TCP FIN or RST seen: ages fast */
 #define FLOW_OTHER 0x20    /* record 0 of the table: everything that has no flow of its own */
+#define FLOW_SAID 0x40      /* TCP: there was payload (set by measure/) */
+#define FLOW_SAID_WAN 0x80  /* and the newest came from the WAN */
 
 #define FLOW_L2_MAX 18 /* Ethernet with a VLAN tag */
 
@@ -44,7 +48,10 @@ struct flow {
 	struct flow_shape shape[WAYS];
 
 	/* Lines 2 to 5. */
-	struct flow_measure measure;
+	union {
+		struct flow_measure measure; /* TCP */
+		struct measure_datagrams_flow datagrams; /* all others */
+	};
 
 	/* Line 6: rarely touched. */
 	struct flow_codec codec;    /* of the direction towards the WAN */
@@ -56,11 +63,14 @@ struct flow {
 	uint8_t peer;               /* 1 + index of the peer that the WAN endpoint is behind, 0: none */
 	uint8_t lan_l2_len;         /* 0: no frame from the LAN remembered */
 	uint8_t lan_l2[FLOW_L2_MAX]; /* link-layer header of its last frame from the LAN */
+
+	/* Line 7: where requests and responses begin. */
+	struct transactions_flow transactions;
 } __attribute__((aligned(64)));
 
 static_assert(sizeof(struct flow_shape) == 16, "line 1 holds both ways");
 static_assert(sizeof(struct flow_measure) == 256, "four lines");
 static_assert(sizeof(struct flow_codec) == 16, "line 6");
-static_assert(sizeof(struct flow) == 448, "seven lines");
+static_assert(sizeof(struct flow) == 512, "eight lines");
 
 #endif

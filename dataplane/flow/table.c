@@ -200,6 +200,7 @@ static void start_flow(struct flow *f, const struct pkt *p, uint32_t now_ms)
 	memset(f->packets, 0, sizeof(f->packets));
 	memset(f->bytes, 0, sizeof(f->bytes));
 	memset(&f->measure, 0, sizeof(f->measure));
+	memset(&f->transactions, 0, sizeof(f->transactions));
 	memset(&f->codec, 0, sizeof(f->codec));
 	memset(f->saved_bytes, 0, sizeof(f->saved_bytes));
 	f->last_seen_ms = now_ms;

@@ -214,7 +214,7 @@ def memory_bounded(folder):
 
 def show_all(daemon):
     for subject in ("status", "links", "ports", "workers", "classes", "shaper", "flows", "peers",
-                    "rtt", "loss", "compression", "drops", "policy"):
+                    "rtt", "loss", "transactions", "compression", "drops", "policy"):
         done = daemon.try_ctl("show", subject)
         need(done.returncode == 0 and done.stdout.strip() and not done.stderr,
              f"show {subject}: exit code {done.returncode}: {done.stdout}{done.stderr}")

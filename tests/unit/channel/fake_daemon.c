@@ -325,10 +325,38 @@ static int on_peers(void *context, const struct page_request *request, struct ch
 	return channel_send_peers(reply, &record);
 }
 
+static int on_transactions(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
+		struct transactions_record record = {.connections = 50,
+			.connections_per_s_1000 = 1500,
+			.used = 40,
+			.requests = 200,
+			.requests_per_s_1000 = 6000,
+			.responses = 199,
+			.aborted = 1,
+			.request_bytes = 199 * 400,
+			.response_bytes = 1000 * 20000,
+			.connect = dist(42 * MS),
+			.first_byte = dist(50 * MS),
+			.whole = dist(80 * MS),
+			.dns_queries = 10,
+			.dns_servfail = 1,
+			.dns_timeouts = 2,
+			.dns = dist(12 * MS)};
+
+		class_name(record.class_name, i < OFFICE ? i : i + 1);
+		channel_send_transactions(reply, &record);
+	}
+	return 0;
+}
+
 static int on_rtt(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
-		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS)};
+		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS),
+			.dns = {[1] = dist(12 * MS)}};
 
 		class_name(record.class_name, i < OFFICE ? i : i + 1);
 		channel_send_rtt(reply, &record);
@@ -516,6 +544,7 @@ static const struct channel_handlers handlers = {
 	.flows = on_flows,
 	.peers = on_peers,
 	.rtt = on_rtt,
+	.transactions = on_transactions,
 	.loss = on_loss,
 	.compression = on_compression,
 	.policy = on_policy,

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The first bytes of HTTP/1 messages. http.h is the manual. */
+#include "dataplane/measure/http.h"
+
+#include <string.h>
+
+bool http_is_request(const uint8_t *bytes, uint32_t len)
+{
+	static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ",
+		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE "};
+
+	for (unsigned i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		size_t method_len = strlen(methods[i]);
+
+		if (len > method_len && memcmp(bytes, methods[i], method_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_digit(uint8_t byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
+unsigned http_status(const uint8_t *bytes, uint32_t len)
+{
+	/* "HTTP/1.1 200" */
+	if (len < 12 || memcmp(bytes, "HTTP/1.", 7) != 0 || !is_digit(bytes[7]) ||
+		bytes[8] != ' ' || !is_digit(bytes[9]) || !is_digit(bytes[10]) ||
+		!is_digit(bytes[11]))
+		return 0;
+	return (unsigned)((bytes[9] - '0') * 100 + (bytes[10] - '0') * 10 + bytes[11] - '0');
+}

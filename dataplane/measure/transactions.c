@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests and responses of TCP connections, see transactions.h. Two bits of struct flow.flags say
+ * who spoke last; where another speaks now, turn() looks at the packet. When somebody spoke last
+ * is known to the TCP measurement.
+ *
+ * Sizes are differences of sequence numbers. What the server acknowledges with the first packet of
+ * its response is the request; what the client has acknowledged when it asks again, or the server
+ * has sent when it ends the connection, is the response.
+ *
+ * TLS: the time from the ClientHello to the flight that completes the handshake, which is the
+ * client's second in TLS 1.3 (it begins with change_cipher_spec or is encrypted) and in resumed
+ * sessions, and the server's second in TLS 1.2. What the client says from then on are requests. A
+ * server's session ticket right after the handshake is taken for its first response.
+ */
+#include <netinet/tcp.h>
+#include <stdbool.h>
+
+#include "dataplane/flow/flow.h"
+#include "dataplane/measure/http.h"
+#include "dataplane/measure/tcp.h"
+#include "dataplane/measure/tls.h"
+#include "dataplane/measure/transactions.h"
+
+#define TICK_SHIFT 6
+#define EPOCH(ticks) ((uint8_t)((ticks) >> 30)) /* 69 s: ticks alone begin again after 275 s */
+#define SIZE_MOST (1u << 31)			/* of what sequence numbers can tell */
+
+enum transaction_state { IDLE, REQUESTED, RESPONDED };
+
+enum transaction_protocol {
+	PROTOCOL_UNKNOWN, /* there was no request yet */
+	PROTOCOL_OTHER,
+	PROTOCOL_HTTP,
+	PROTOCOL_TLS_HELLO,  /* ClientHello seen */
+	PROTOCOL_TLS_SERVER, /* and the server's flight */
+	PROTOCOL_TLS_CLIENT, /* and more of the client's handshake: TLS 1.2 */
+	PROTOCOL_TLS,	     /* handshake complete */
+};
+
+/* One packet, and what is known of it. */
+struct said {
+	const struct pkt *p;
+	const uint8_t *bytes; /* of its payload */
+	uint32_t len;
+	bool by_client;
+	enum measure_from from;
+	uint64_t now; /* ticks */
+};
+
+/* When the newest data of a side passed; this packet's own, if it is of that side. */
+static uint32_t spoke_last(const struct flow *f, enum measure_from from)
+{
+	return f->measure.half[from].last_tick;
+}
+
+static bool is_recent(const struct transactions_flow *t, uint64_t now)
+{
+	return (uint8_t)(EPOCH(now) - t->epoch) <= 1;
+}
+
+static void record(struct histogram *h, uint32_t ticks)
+{
+	histogram_record(h, (uint64_t)ticks << TICK_SHIFT);
+}
+
+static bool in_tls_handshake(const struct transactions_flow *t)
+{
+	return t->protocol >= PROTOCOL_TLS_HELLO && t->protocol < PROTOCOL_TLS;
+}
+
+/* The response ended before this packet. `acked`: what the client has of the server's data. */
+static void finish(struct flow *f, struct said *s, uint32_t acked, struct measure_transactions *c)
+{
+	struct transactions_flow *t = &f->transactions;
+	enum measure_from server = s->by_client ? !s->from : s->from;
+	uint32_t ticks = spoke_last(f, server) - t->request_tick;
+	uint32_t size = acked - t->request_ack;
+
+	t->state = IDLE;
+	if (!is_recent(t, s->now))
+		return;
+	record(&c->whole, ticks);
+	if (t->protocol == PROTOCOL_HTTP)
+		record(&c->http_whole, ticks);
+	if (size < SIZE_MOST)
+		c->response_bytes += size;
+}
+
+/* The client speaks first, or after the server. */
+static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
+{
+	struct transactions_flow *t = &f->transactions;
+	enum tls_record record_type = tls_record_of(s->bytes, s->len);
+	bool is_first = t->protocol == PROTOCOL_UNKNOWN;
+
+	if (t->state == REQUESTED && !in_tls_handshake(t))
+		return; /* goes on after "100 Continue" */
+	if (t->state == RESPONDED)
+		finish(f, s, s->p->tcp_ack, c);
+	if (t->protocol == PROTOCOL_TLS && record_type == TLS_ALERT)
+		return; /* "close notify": no question */
+	t->request_tick = (uint32_t)s->now;
+	t->request_seq = s->p->tcp_seq;
+	t->request_ack = s->p->tcp_ack;
+	t->epoch = EPOCH(s->now);
+	if (record_type == TLS_CLIENT_HELLO && (is_first || t->protocol == PROTOCOL_TLS_SERVER)) {
+		if (is_first) {
+			t->hello_tick = (uint32_t)s->now;
+			c->tls_hellos++;
+		}
+		t->protocol = PROTOCOL_TLS_HELLO;
+		return;
+	}
+	if (t->protocol == PROTOCOL_TLS_SERVER && record_type == TLS_HANDSHAKE) {
+		t->protocol = PROTOCOL_TLS_CLIENT;
+		return;
+	}
+	if (t->protocol == PROTOCOL_TLS_SERVER &&
+		(record_type == TLS_CHANGE_CIPHER_SPEC || record_type == TLS_DATA)) {
+		t->protocol = PROTOCOL_TLS;
+		c->tls_handshakes++;
+		c->connections++;
+		record(&c->tls, (uint32_t)s->now - t->hello_tick);
+	} else if (in_tls_handshake(t)) {
+		t->protocol = PROTOCOL_OTHER; /* not as we know it */
+	} else if (t->protocol != PROTOCOL_TLS) {
+		t->protocol = http_is_request(s->bytes, s->len) ? PROTOCOL_HTTP : PROTOCOL_OTHER;
+	}
+	t->state = REQUESTED;
+	c->connections += is_first;
+	c->requests++;
+	c->http_requests += t->protocol == PROTOCOL_HTTP;
+}
+
+/* The server answers a flight of TLS's handshake. */
+static void answer_tls(struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	enum tls_record record_type = tls_record_of(s->bytes, s->len);
+
+	if (record_type == TLS_ALERT) {
+		c->tls_alerts++;
+		t->protocol = PROTOCOL_OTHER;
+	} else if (t->protocol == PROTOCOL_TLS_HELLO) {
+		t->protocol =
+			record_type == TLS_SERVER_HELLO ? PROTOCOL_TLS_SERVER : PROTOCOL_OTHER;
+	} else if (t->protocol == PROTOCOL_TLS_CLIENT &&
+		   (record_type == TLS_CHANGE_CIPHER_SPEC || record_type == TLS_HANDSHAKE)) {
+		t->protocol = PROTOCOL_TLS;
+		c->tls_handshakes++;
+		c->connections++;
+		record(&c->tls, (uint32_t)s->now - t->hello_tick);
+	}
+}
+
+/* The server speaks after the client. */
+static void answer(struct flow *f, struct said *s, struct measure_transactions *c)
+{
+	struct transactions_flow *t = &f->transactions;
+	uint32_t ticks = (uint32_t)s->now - spoke_last(f, !s->from);
+	uint32_t size = s->p->tcp_ack - t->request_seq;
+	unsigned status;
+
+	if (in_tls_handshake(t)) {
+		answer_tls(t, s, c);
+		return;
+	}
+	if (t->state != REQUESTED)
+		return;
+	if (t->protocol == PROTOCOL_HTTP) {
+		status = http_status(s->bytes, s->len);
+		if (status / 100 == 1) {
+			c->http_status[1]++;
+			return;
+		}
+		c->http_status[status / 100 < TRANSACTION_STATUS ? status / 100 : 0]++;
+	}
+	t->state = RESPONDED;
+	c->responses++;
+	if (size < SIZE_MOST)
+		c->request_bytes += size;
+	if (!is_recent(t, s->now))
+		return;
+	record(&c->first_byte, ticks);
+	if (t->protocol == PROTOCOL_HTTP)
+		record(&c->http_first_byte, ticks);
+}
+
+/* FIN or RST. */
+static void end(struct flow *f, struct said *s, struct measure_transactions *c)
+{
+	struct transactions_flow *t = &f->transactions;
+	bool reset = s->p->tcp_flags & TH_RST; /* its numbers mean nothing */
+
+	if (t->state == REQUESTED && !in_tls_handshake(t) && (reset || !s->by_client)) {
+		c->aborted++;
+		t->state = IDLE;
+	} else if (t->state == RESPONDED && !reset) {
+		finish(f, s, s->by_client ? s->p->tcp_ack : s->p->tcp_seq + s->p->payload_len, c);
+	}
+}
+
+static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
+	const uint8_t *frame, uint32_t data_len, enum measure_from from, uint64_t now_ns,
+	struct measure_transactions *c)
+{
+	uint32_t there = data_len > p->payload_off ? data_len - p->payload_off : 0;
+	struct said s = {.p = p,
+		.bytes = frame + p->payload_off,
+		.len = p->payload_len < there ? p->payload_len : there,
+		.by_client = p->dir == f->initiator,
+		.from = from,
+		.now = now_ns >> TICK_SHIFT};
+
+	if (p->payload_len > 0 && !(p->flags & PKT_RETRANSMIT)) {
+		uint8_t said = (uint8_t)(FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
+
+		if ((f->flags & (FLOW_SAID | FLOW_SAID_WAN)) != said) {
+			f->flags = (uint8_t)((f->flags & ~FLOW_SAID_WAN) | said);
+			if (s.by_client)
+				ask(f, &s, c);
+			else
+				answer(f, &s, c);
+		}
+	}
+	if (p->tcp_flags & (TH_FIN | TH_RST)) {
+		end(f, &s, c);
+	} else if (p->tcp_flags & TH_SYN) { /* another connection */
+		f->transactions = (struct transactions_flow){0};
+		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
+	}
+}
+
+/* Is there something to look at? From the flow's first line alone, and without a branch: whether
+ * the next packet carries data is up to chance. */
+static inline bool is_turn(const struct flow *f, const struct pkt *p, enum measure_from from)
+{
+	unsigned said = f->flags & (FLOW_SAID | FLOW_SAID_WAN);
+	unsigned would = FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0);
+	bool speaks = (p->payload_len != 0) & (said != would);
+	bool ends = ((p->tcp_flags & (TH_FIN | TH_RST | TH_SYN)) != 0) & (said != 0);
+
+	return speaks | ends;
+}
+
+void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
+	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c)
+{
+	enum measure_from from = p->dir == f->lan_dir ? FROM_LAN : FROM_WAN;
+
+	if (__builtin_expect(is_turn(f, p, from), 0) && !(f->flags & FLOW_OTHER))
+		turn(f, p, frame, data_len, from, now_ns, c);
+}
+
+unsigned measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+	struct measure_transactions *classes, uint32_t count)
+{
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct pkt *p = pkt_of(pkts[i]);
+		struct flow *f = p->flow;
+
+		if (__builtin_expect(!(p->flags & PKT_TCP), 0)) {
+			others++;
+			continue;
+		}
+		measure_transaction(f, p, rte_pktmbuf_mtod(pkts[i], const uint8_t *),
+			pkts[i]->data_len, now_ns,
+			&classes[f->class_id < count ? f->class_id : count]);
+	}
+	return others;
+}
+
+void measure_transactions_merge(
+	struct measure_transactions *into, const struct measure_transactions *from)
+{
+#define ADD(field) into->field += __atomic_load_n(&from->field, __ATOMIC_RELAXED)
+	histogram_merge(&into->first_byte, &from->first_byte);
+	histogram_merge(&into->whole, &from->whole);
+	histogram_merge(&into->http_first_byte, &from->http_first_byte);
+	histogram_merge(&into->http_whole, &from->http_whole);
+	histogram_merge(&into->tls, &from->tls);
+	ADD(connections);
+	ADD(requests);
+	ADD(responses);
+	ADD(aborted);
+	ADD(request_bytes);
+	ADD(response_bytes);
+	ADD(http_requests);
+	for (unsigned i = 0; i < TRANSACTION_STATUS; i++)
+		ADD(http_status[i]);
+	ADD(tls_hellos);
+	ADD(tls_handshakes);
+	ADD(tls_alerts);
+#undef ADD
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Transactions, rule by rule: conversations written out packet by packet, with the counts, times
+ * and sizes that a person would read from them.
+ */
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+#include "dataplane/flow/flow.h"
+#include "dataplane/measure/http.h"
+#include "dataplane/measure/tcp.h"
+#include "dataplane/measure/tls.h"
+#include "dataplane/measure/transactions.h"
+#include "tests/unit/unit.h"
+
+#define MS UINT64_C(1000000)
+
+#define L FROM_LAN
+#define W FROM_WAN
+
+static struct measure_transactions c;
+static struct measure_class tcp;
+static struct flow f;
+static uint64_t now;
+static uint32_t next[2]; /* sequence numbers */
+
+/* The client is on the LAN. */
+static void fresh(void)
+{
+	memset(&c, 0, sizeof(c));
+	memset(&tcp, 0, sizeof(tcp));
+	memset(&f, 0, sizeof(f));
+	now = 5000000 * MS;
+	next[L] = 0xfffffff0; /* wraps at once */
+	next[W] = 1000;
+}
+
+static void send_at(uint64_t after, enum measure_from from, unsigned flags, uint32_t seq,
+	const void *payload, unsigned len)
+{
+	struct pkt p = {.flags = PKT_IP | PKT_TCP,
+		.dir = from,
+		.l4_off = 34,
+		.payload_off = 0, /* the frame is the payload here */
+		.payload_len = (uint16_t)len,
+		.tcp_flags = (uint8_t)flags,
+		.tcp_window = 1000,
+		.tcp_seq = seq,
+		.tcp_ack = flags & TH_ACK ? next[!from] : 0};
+	uint8_t *exact = malloc(len > 0 ? len : 1);
+
+	now += after;
+	if (len > 0)
+		memcpy(exact, payload, len);
+	measure_tcp(&f.measure, &p, from, now, &tcp);
+	measure_transaction(&f, &p, exact, len, now, &c);
+	free(exact);
+}
+
+static void packet(
+	uint64_t after, enum measure_from from, unsigned flags, const void *payload, unsigned len)
+{
+	send_at(after, from, flags, next[from], payload, len);
+	next[from] += len + !!(flags & TH_SYN) + !!(flags & TH_FIN);
+}
+
+static void say(uint64_t after, enum measure_from from, const char *text)
+{
+	packet(after, from, TH_ACK | TH_PUSH, text, (unsigned)strlen(text));
+}
+
+static void handshake(void)
+{
+	packet(0, L, TH_SYN, NULL, 0);
+	packet(20 * MS, W, TH_SYN | TH_ACK, NULL, 0);
+	packet(1 * MS, L, TH_ACK, NULL, 0);
+}
+
+/* Within what the times of flows are rounded to. */
+static bool is(uint64_t value, uint64_t truth)
+{
+	return value + 64 >= truth && value <= truth + 64;
+}
+
+static void test_general(void)
+{
+	fresh();
+	handshake();
+	CU_ASSERT_EQUAL(c.connections, 0);
+	say(1 * MS, L, "what is the time");
+	say(2 * MS, L, " please"); /* the request ends here */
+	packet(20 * MS, W, TH_ACK, NULL, 0);
+	say(5 * MS, W, "it is late"); /* 25 ms behind it */
+	say(3 * MS, W, ", go home");  /* 30 ms from its first byte */
+	CU_ASSERT_EQUAL(c.requests, 1);
+	CU_ASSERT_EQUAL(c.responses, 1);
+	CU_ASSERT_EQUAL(c.first_byte.count, 1);
+	CU_ASSERT(is(c.first_byte.max_ns, 25 * MS));
+	CU_ASSERT_EQUAL(c.whole.count, 0);
+	packet(1 * MS, L, TH_ACK, NULL, 0);
+	/* The next one ends the first; its own is ended by the server's FIN. */
+	say(1000 * MS, L, "really?");
+	CU_ASSERT_EQUAL(c.whole.count, 1);
+	CU_ASSERT(is(c.whole.max_ns, 30 * MS));
+	CU_ASSERT_EQUAL(c.request_bytes, 23);
+	CU_ASSERT_EQUAL(c.response_bytes, 19);
+	say(40 * MS, W, "yes");
+	packet(10 * MS, W, TH_FIN | TH_ACK, NULL, 0);
+	CU_ASSERT_EQUAL(c.requests, 2);
+	CU_ASSERT_EQUAL(c.connections, 1);
+	CU_ASSERT_EQUAL(c.whole.count, 2);
+	CU_ASSERT(is(c.whole.max_ns, 40 * MS) || is(c.whole.max_ns, 50 * MS));
+	CU_ASSERT_EQUAL(c.request_bytes, 30);
+	CU_ASSERT_EQUAL(c.response_bytes, 22);
+	CU_ASSERT_EQUAL(c.http_requests + c.tls_hellos + c.aborted, 0);
+}
+
+/* What is repeated is no turn, nor are greetings of a server. */
+static void test_repeated(void)
+{
+	fresh();
+	handshake();
+	say(1 * MS, W, "220 hello");
+	CU_ASSERT_EQUAL(c.requests + c.responses, 0);
+	say(1 * MS, L, "helo");
+	say(20 * MS, W, "250 ok");
+	send_at(200 * MS, L, TH_ACK, next[L] - 4, "helo", 4);
+	CU_ASSERT_EQUAL(c.requests, 1);
+	say(1 * MS, W, " and so on");
+	CU_ASSERT_EQUAL(c.responses, 1);
+	/* A reset in the middle of a request. */
+	say(1 * MS, L, "mail from");
+	packet(1 * MS, W, TH_RST, NULL, 0);
+	CU_ASSERT_EQUAL(c.aborted, 1);
+	CU_ASSERT_EQUAL(c.requests, 2);
+	/* Another connection between the same ports. */
+	handshake();
+	say(1 * MS, L, "helo");
+	CU_ASSERT_EQUAL(c.connections, 2);
+}
+
+static void test_http(void)
+{
+	fresh();
+	handshake();
+	say(0, L, "GET / HTTP/1.1\r\n\r\n");
+	say(30 * MS, W, "HTTP/1.1 200 OK\r\n\r\n");
+	say(5 * MS, W, "body");
+	say(10 * MS, L, "POST /form HTTP/1.1\r\nExpect: 100-continue\r\n\r\n");
+	say(20 * MS, W, "HTTP/1.1 100 Continue\r\n\r\n");
+	say(1 * MS, L, "a=b");
+	say(50 * MS, W, "HTTP/1.1 503 Service Unavailable\r\n\r\n");
+	say(10 * MS, L, "GET /2 HTTP/1.1\r\n\r\n");
+	say(20 * MS, W, "nonsense");
+	packet(1 * MS, W, TH_FIN | TH_ACK, NULL, 0);
+	CU_ASSERT_EQUAL(c.http_requests, 3);
+	CU_ASSERT_EQUAL(c.requests, 3);
+	CU_ASSERT_EQUAL(c.connections, 1);
+	CU_ASSERT_EQUAL(c.http_status[2], 1);
+	CU_ASSERT_EQUAL(c.http_status[1], 1);
+	CU_ASSERT_EQUAL(c.http_status[5], 1);
+	CU_ASSERT_EQUAL(c.http_status[0], 1);
+	CU_ASSERT_EQUAL(c.http_first_byte.count, 3);
+	CU_ASSERT_EQUAL(c.http_whole.count, 3);
+	CU_ASSERT(is(c.http_first_byte.max_ns, 50 * MS)); /* behind the body */
+	CU_ASSERT(is(c.http_whole.max_ns, 71 * MS));
+	CU_ASSERT(is(histogram_min(&c.http_whole), 20 * MS) ||
+		  is(histogram_min(&c.http_whole), 21 * MS));
+}
+
+static void test_http_bytes(void)
+{
+	static const char request[] = "DELETE /x HTTP/1.1", response[] = "HTTP/1.0 404 Not";
+
+	CU_ASSERT_TRUE(http_is_request((const uint8_t *)request, sizeof(request) - 1));
+	CU_ASSERT_FALSE(http_is_request((const uint8_t *)request, 7));
+	CU_ASSERT_FALSE(http_is_request((const uint8_t *)"GETS /", 6));
+	CU_ASSERT_EQUAL(http_status((const uint8_t *)response, sizeof(response) - 1), 404);
+	CU_ASSERT_EQUAL(http_status((const uint8_t *)response, 11), 0);
+	CU_ASSERT_EQUAL(http_status((const uint8_t *)"HTTP/2.0 200 OK", 15), 0);
+	CU_ASSERT_EQUAL(http_status((const uint8_t *)"HTTP/1.1 2x0 OK", 15), 0);
+}
+
+/* ---- TLS ---- */
+
+/* A record of this type, whose first message has that type, and one byte more. */
+static void record(uint64_t after, enum measure_from from, unsigned type, unsigned message)
+{
+	uint8_t bytes[] = {(uint8_t)type, 3, 3, 0, 2, (uint8_t)message, 0};
+
+	packet(after, from, TH_ACK | TH_PUSH, bytes, sizeof(bytes));
+}
+
+/* TLS 1.3: the client's second flight completes it, and carries the first request. */
+static void test_tls13(void)
+{
+	fresh();
+	handshake();
+	record(0, L, 22, 1);
+	record(25 * MS, W, 22, 2);
+	record(1 * MS, W, 23, 9);
+	record(3 * MS, L, 20, 1);
+	CU_ASSERT_EQUAL(c.tls_hellos, 1);
+	CU_ASSERT_EQUAL(c.tls_handshakes, 1);
+	CU_ASSERT(is(c.tls.max_ns, 29 * MS));
+	CU_ASSERT_EQUAL(c.connections, 1);
+	record(1 * MS, L, 23, 9);
+	record(30 * MS, W, 23, 9);
+	record(1 * MS, L, 23, 9);
+	CU_ASSERT_EQUAL(c.requests, 2);
+	CU_ASSERT(is(c.first_byte.max_ns, 30 * MS));
+	/* The client takes its leave. */
+	record(30 * MS, W, 23, 9);
+	record(1 * MS, L, 21, 9);
+	packet(0, L, TH_FIN | TH_ACK, NULL, 0);
+	packet(30 * MS, W, TH_FIN | TH_ACK, NULL, 0);
+	CU_ASSERT_EQUAL(c.requests, 2);
+	CU_ASSERT_EQUAL(c.whole.count, 2);
+	CU_ASSERT_EQUAL(c.aborted, 0);
+}
+
+/* TLS 1.2, in full: the server's second flight completes it. And after a HelloRetryRequest. */
+static void test_tls12(void)
+{
+	fresh();
+	handshake();
+	record(0, L, 22, 1);
+	record(20 * MS, W, 22, 2);
+	record(1 * MS, L, 22, 1);
+	record(20 * MS, W, 22, 2);
+	record(1 * MS, L, 22, 16);
+	CU_ASSERT_EQUAL(c.tls_handshakes, 0);
+	record(20 * MS, W, 20, 1);
+	CU_ASSERT_EQUAL(c.tls_hellos, 1);
+	CU_ASSERT_EQUAL(c.tls_handshakes, 1);
+	CU_ASSERT(is(c.tls.max_ns, 62 * MS));
+	CU_ASSERT_EQUAL(c.requests, 0);
+	record(1 * MS, L, 23, 9);
+	record(20 * MS, W, 23, 9);
+	CU_ASSERT_EQUAL(c.requests, 1);
+	CU_ASSERT_EQUAL(c.responses, 1);
+	CU_ASSERT_EQUAL(c.connections, 1);
+}
+
+static void test_tls_refused(void)
+{
+	fresh();
+	handshake();
+	record(0, L, 22, 1);
+	record(20 * MS, W, 21, 2);
+	packet(1 * MS, W, TH_FIN | TH_ACK, NULL, 0);
+	CU_ASSERT_EQUAL(c.tls_alerts, 1);
+	CU_ASSERT_EQUAL(c.tls_handshakes + c.requests + c.aborted, 0);
+	for (unsigned len = 0; len <= 5; len++)
+		CU_ASSERT_EQUAL(
+			tls_record_of((const uint8_t[6]){22, 3, 3, 0, 2, 1}, len), TLS_NONE);
+	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){22, 3, 3, 0xff, 2, 1}, 6), TLS_NONE);
+	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){22, 3, 1, 0, 2, 1}, 6), TLS_CLIENT_HELLO);
+	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){23, 3, 3, 0, 19, 1}, 6), TLS_ALERT);
+	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){23, 3, 3, 0, 20, 1}, 6), TLS_DATA);
+}
+
+UNIT_TESTS("measure transactions", {"in general", test_general}, {"repeated", test_repeated},
+	{"HTTP", test_http}, {"HTTP bytes", test_http_bytes}, {"TLS 1.3", test_tls13},
+	{"TLS 1.2", test_tls12}, {"TLS refused", test_tls_refused})
