@@ -110,7 +110,8 @@ static uint64_t control_bytes(const struct policy *policy)
 static uint64_t peer_bytes(const struct policy *policy)
 {
 	return policy->peer_count *
-	       (sizeof(struct worker_peer) + LINK_LANES * sizeof(struct link_seq));
+	       (sizeof(struct worker_peer) + LINK_LANES * sizeof(struct link_seq) +
+		       LINK_CLASS_SLOTS * sizeof(struct histogram));
 }
 
 /* What the EAL must reserve beforehand when there are no hugepages to grow into. */
@@ -350,7 +351,8 @@ static struct worker *make_worker(
 	}
 	for (unsigned i = 0; i < policy->peer_count; i++) {
 		w->peers[i].rx = take(d, LINK_LANES * sizeof(struct link_seq));
-		if (w->peers[i].rx == NULL)
+		w->peers[i].class_delay = take(d, LINK_CLASS_SLOTS * sizeof(struct histogram));
+		if (w->peers[i].rx == NULL || w->peers[i].class_delay == NULL)
 			return NULL;
 		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
 			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));
@@ -510,8 +512,10 @@ static void free_worker(struct worker *w)
 			rte_free(w->classes[b][way]);
 		}
 	}
-	for (unsigned i = 0; w->peers != NULL && i < POLICY_PEERS_MAX; i++)
+	for (unsigned i = 0; w->peers != NULL && i < POLICY_PEERS_MAX; i++) {
 		rte_free(w->peers[i].rx);
+		rte_free(w->peers[i].class_delay);
+	}
 	flow_table_destroy(w->flows);
 	rte_free(w->compressor);
 	rte_free(w->other);
