@@ -49,8 +49,8 @@ static bool prepend_placeholder(struct rte_mbuf *m, const struct link_path *path
 }
 
 /* What a verified frame tells of the path. */
-static void measure_link(
-	struct worker *w, struct worker_peer *peer, const struct rte_mbuf *in, struct link_arrival *a)
+static void measure_link(struct worker *w, struct worker_peer *peer, const struct rte_mbuf *in,
+	struct link_arrival *a)
 {
 	link_class_arrived(&peer->classes, a, in->pkt_len, w->now_ns);
 	if (a->verdict != LINK_ARRIVED)

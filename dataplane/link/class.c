@@ -57,8 +57,7 @@ void link_class_announce(struct link_class_loss *loss, uint32_t session_id, uint
 {
 	unsigned i = interval % LINK_INTERVALS;
 
-	if (loss->interval[i].session_id != session_id ||
-		loss->interval[i].interval != interval ||
+	if (loss->interval[i].session_id != session_id || loss->interval[i].interval != interval ||
 		now_ns - loss->interval[i].heard_ns > 2 * LINK_INTERVAL_LOST_NS) {
 		loss->interval[i].is_waiting = true;
 		loss->interval[i].session_id = session_id;
@@ -79,8 +78,8 @@ static void judge(struct link_class_loss *loss, unsigned i, const struct link_cl
 		for (unsigned w = 0; w < count; w++)
 			if (__atomic_load_n(&rx[w]->interval[i].interval, __ATOMIC_ACQUIRE) ==
 					loss->interval[i].interval &&
-				__atomic_load_n(&rx[w]->interval[i].session_id,
-					__ATOMIC_RELAXED) == loss->interval[i].session_id)
+				__atomic_load_n(&rx[w]->interval[i].session_id, __ATOMIC_RELAXED) ==
+					loss->interval[i].session_id)
 				arrived += __atomic_load_n(
 					&rx[w]->interval[i].arrived[s], __ATOMIC_ACQUIRE);
 		loss->sent[s] += sent;

@@ -4,8 +4,8 @@
  * own rules may differ from the sender's: so each frame says its class, as the sender sees it, in
  * four bits of the shim (a slot), and the sender's hello says how the slots are called and how many
  * frames it sent in each of them, interval by interval: the alternate marking of RFC 9341. The
- * marking costs no bit: an interval is 2^20 units of the send time that every frame carries, so both
- * ends agree which interval a frame belongs to, whatever overtakes what. What was sent in an
+ * marking costs no bit: an interval is 2^20 units of the send time that every frame carries, so
+ * both ends agree which interval a frame belongs to, whatever overtakes what. What was sent in an
  * interval less what arrived of it is lost: exact once the interval has settled, with traffic going
  * on. A packet that comes later than that stays lost here (its lane's total takes it back).
  *
@@ -60,7 +60,8 @@ struct link_class_rx {
 
 /* What the hellos said, and what followed from it: of one peer. Zeroed memory is nothing. */
 struct link_class_loss {
-	char name[LINK_CLASS_SLOTS][LINK_CLASS_NAME_MAX]; /* as the peer calls them; "": not heard */
+	char name[LINK_CLASS_SLOTS]
+		 [LINK_CLASS_NAME_MAX];	 /* as the peer calls them; "": not heard */
 	uint64_t sent[LINK_CLASS_SLOTS]; /* in settled intervals */
 	uint64_t lost[LINK_CLASS_SLOTS];
 	uint64_t unsettled; /* intervals that could not be judged */

@@ -116,8 +116,8 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  * `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out` holds the
  * IP packet alone, its TTL lowered by the routers that the frame passed, and the caller prepends a
  * link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents of `out`
- * undefined. *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered or
- * not; LINK_NOT_VERIFIED of others:
+ * undefined. *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered
+ * or not; LINK_NOT_VERIFIED of others:
  *
  *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
  *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be

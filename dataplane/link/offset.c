@@ -19,16 +19,16 @@ void link_offset_add(struct link_offset *o, uint64_t sent_ns, uint64_t heard_ns,
 	o->sample[i].offset_ns = there / 2 + back / 2;
 }
 
-bool link_offset_get(const struct link_offset *o, uint64_t now_ns, int64_t *offset_ns,
-	uint64_t *uncertainty_ns)
+bool link_offset_get(
+	const struct link_offset *o, uint64_t now_ns, int64_t *offset_ns, uint64_t *uncertainty_ns)
 {
 	uint32_t kept = o->count < LINK_OFFSET_SAMPLES ? o->count : LINK_OFFSET_SAMPLES;
 	uint64_t least = UINT64_MAX;
 
 	for (uint32_t i = 0; i < kept; i++) {
 		uint64_t age_ns = now_ns - o->sample[i].at_ns;
-		uint64_t off_ns = o->sample[i].rtt_ns / 2 +
-				  age_ns / 1000000 * LINK_OFFSET_DRIFT_PPM;
+		uint64_t off_ns =
+			o->sample[i].rtt_ns / 2 + age_ns / 1000000 * LINK_OFFSET_DRIFT_PPM;
 
 		if (age_ns > LINK_OFFSET_AGE_NS || off_ns >= least)
 			continue;

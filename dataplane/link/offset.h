@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * By how much a peer's clock differs from ours, from messages that go both ways (hello.h), as NTP
- * does it (RFC 5905, 8 and 10): of the last exchanges the one with the least round trip counts, since
- * it waited least. What the two ways differ in cannot be seen: the offset is uncertain by half that
- * round trip, and grows older. session.c feeds it, control/ makes one-way delays of it.
+ * does it (RFC 5905, 8 and 10): of the last exchanges the one with the least round trip counts,
+ * since it waited least. What the two ways differ in cannot be seen: the offset is uncertain by
+ * half that round trip, and grows older. session.c feeds it, control/ makes one-way delays of it.
  *
  * Pure; control thread.
  */
@@ -36,7 +36,7 @@ void link_offset_add(struct link_offset *o, uint64_t sent_ns, uint64_t heard_ns,
 	uint64_t now_ns);
 
 /* The peer's clock less ours, and how far that may be off. False: not known. */
-bool link_offset_get(const struct link_offset *o, uint64_t now_ns, int64_t *offset_ns,
-	uint64_t *uncertainty_ns);
+bool link_offset_get(
+	const struct link_offset *o, uint64_t now_ns, int64_t *offset_ns, uint64_t *uncertainty_ns);
 
 #endif

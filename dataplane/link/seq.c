@@ -146,8 +146,9 @@ static void note_reordered(struct link_seq *seq, uint64_t full, uint64_t now_ns)
 		if ((int32_t)((uint32_t)full - seq->jump[i].from) < 0)
 			continue;
 		uint64_t extent = (uint32_t)seq->unique - seq->jump[i].position;
-		uint64_t late_ns = (uint64_t)((uint32_t)(now_ns / TRANSIT_UNIT_NS) -
-					      seq->jump[i].arrived) * TRANSIT_UNIT_NS;
+		uint64_t late_ns =
+			(uint64_t)((uint32_t)(now_ns / TRANSIT_UNIT_NS) - seq->jump[i].arrived) *
+			TRANSIT_UNIT_NS;
 		add(&r->extent[size_of(extent)], 1);
 		add(&r->late_sum_ns, late_ns);
 		if (extent > r->extent_max)

@@ -41,10 +41,10 @@
 
 /* Loss in runs, over all sessions. A loss is final when its number has left the window. */
 struct link_losses {
-	uint64_t periods;	   /* runs of consecutive losses (RFC 3357, 4.5) */
-	uint64_t longest;	   /* packets in the longest of them */
-	uint64_t run[LINK_SIZES];  /* loss periods by their length */
-	uint64_t noticeable;	   /* losses at most LINK_LOSS_CONSTRAINT behind another */
+	uint64_t periods;	  /* runs of consecutive losses (RFC 3357, 4.5) */
+	uint64_t longest;	  /* packets in the longest of them */
+	uint64_t run[LINK_SIZES]; /* loss periods by their length */
+	uint64_t noticeable;	  /* losses at most LINK_LOSS_CONSTRAINT behind another */
 };
 
 /* Packets that came behind a higher number, over all sessions. */
@@ -91,13 +91,14 @@ struct link_seq {
 	uint64_t duplicates; /* refused, seen before */
 	uint64_t reordered;  /* accepted, but a higher number came earlier (RFC 4737, 4.2.2) */
 	uint64_t late;	     /* refused, too far behind to be known */
-	uint32_t newest; /* number of the packet that came last, for IPDV */
+	uint32_t newest;     /* number of the packet that came last, for IPDV */
 	uint8_t padding[28];
 	uint64_t seen[LINK_SEQ_BITS / 64]; /* bit (number % LINK_SEQ_BITS) */
 	/* Touched where something is missing, and every 64 packets. Same writer and reader. */
-	uint64_t judged;   /* numbers below are lost or not for good */
-	uint64_t run_from; /* of the present loss period; run_to is behind it, and once it is over */
-	uint64_t run_to;   /*   still tells the distance to the next one. 0: no loss so far */
+	uint64_t judged; /* numbers below are lost or not for good */
+	uint64_t
+		run_from; /* of the present loss period; run_to is behind it, and once it is over */
+	uint64_t run_to;  /*   still tells the distance to the next one. 0: no loss so far */
 	struct link_losses losses;
 	struct link_reordering reordering;
 	uint32_t jumps;

@@ -63,8 +63,8 @@
 #define LINK_VERSION 2
 #define LINK_SHIM_BYTES 16
 #define LINK_LANES 256
-#define LINK_WORKERS_MAX 16   /* workers of either end */
-#define LINK_CONTROL_LANE 255 /* in the lane field of control frames */
+#define LINK_WORKERS_MAX 16    /* workers of either end */
+#define LINK_CONTROL_LANE 255  /* in the lane field of control frames */
 #define LINK_SOURCE_PORT 49152 /* the lowest of a lane */
 #define LINK_SOURCE_PORTS 16384
 #define LINK_CONTROL_SOURCE_PORT (LINK_SOURCE_PORT - 1)

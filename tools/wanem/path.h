@@ -51,7 +51,7 @@ struct path_lane {
 struct frame {
 	struct frame *next;
 	struct path_lane *lane; /* NULL: no link frame, or no room to count it by itself */
-	uint64_t seq;	 /* order of arrival, from 1 */
+	uint64_t seq;		/* order of arrival, from 1 */
 	uint64_t out_ns; /* when it is due; while held for a count: when it is due regardless */
 	struct fate fate;
 	uint32_t len_bytes;

@@ -383,8 +383,7 @@ static void test_drift(void)
 		uint64_t sent = i * 100 * MS;
 		struct link_arrival a = {0};
 
-		link_seq_accept(
-			&lane, i, link_timestamp(sent), sent + 20 * MS + sent / 20000, &a);
+		link_seq_accept(&lane, i, link_timestamp(sent), sent + 20 * MS + sent / 20000, &a);
 		if (a.delay_ns > worst)
 			worst = a.delay_ns;
 	}
@@ -403,8 +402,7 @@ static void test_drift(void)
 }
 
 UNIT_TESTS("link-seq", {"equals a model that remembers everything", test_model},
-	{"edges of window and session", test_edges},
-	{"extents and periods by hand", test_extent},
+	{"edges of window and session", test_edges}, {"extents and periods by hand", test_extent},
 	{"a new session goes on counting", test_sessions},
 	{"announced packets that never come are lost", test_tail},
 	{"jitter and one-way delay", test_delay}, {"clock drift is not delay", test_drift})

@@ -104,8 +104,8 @@ static void test_offset(void)
 			int64_t truth_ns = (int64_t)(w.end[!i].clock_ns - e->clock_ns);
 			least_ns = w.delay_ns[0] + w.delay_ns[1];
 
-			CU_ASSERT_FATAL(link_offset_get(&e->s.offset, w.now_ns + e->clock_ns,
-				&offset_ns, &uncertain_ns));
+			CU_ASSERT_FATAL(link_offset_get(
+				&e->s.offset, w.now_ns + e->clock_ns, &offset_ns, &uncertain_ns));
 			CU_ASSERT((uint64_t)llabs(offset_ns - truth_ns) <= uncertain_ns);
 			CU_ASSERT(uncertain_ns >= least_ns / 2);
 			CU_ASSERT(uncertain_ns <= least_ns / 2 + 10 * MS);
@@ -249,7 +249,9 @@ static void test_report(void)
 	static struct link_seq lane;
 	struct link_seq_counts got, total = {.received = 10, .unique = 9, .lost = 4, .late = 1};
 	uint32_t next[LINK_LANES] = {0}, heard[LINK_LANES] = {0};
-	struct link_hello_classes classes = {.interval = 0xfed, .slot = 15, .name = "voice",
+	struct link_hello_classes classes = {.interval = 0xfed,
+		.slot = 15,
+		.name = "voice",
 		.sent = {[0] = 1, [15] = UINT32_MAX}};
 
 	start(1);
@@ -330,6 +332,5 @@ static void test_chaos(void)
 UNIT_TESTS("link-session", {"two ends come up", test_up}, {"configuration is checked", test_config},
 	{"loss, duplicates and reordering", test_bad_channel},
 	{"a dead peer is noticed in a second", test_dead},
-	{"a restarted peer is back in two hellos", test_restart},
-	{"the peer's clock", test_offset},
+	{"a restarted peer is back in two hellos", test_restart}, {"the peer's clock", test_offset},
 	{"reports and announcements", test_report}, {"chaos ends in order", test_chaos})

@@ -12,7 +12,7 @@
 #define PACKETS 1000000u
 #define GAP_NS 10000u /* 100,000 a second */
 #define SECOND UINT64_C(1000000000)
-#define WORKERS 2	    /* of either end: lanes 0, 1, 16 and 17 */
+#define WORKERS 2	       /* of either end: lanes 0, 1, 16 and 17 */
 #define SETTLE_NS (2 * SECOND) /* longer than anything is held */
 
 struct end {
@@ -176,8 +176,8 @@ static void compare(unsigned e, const struct path_lane before[PATH_LANES])
 	CU_ASSERT_EQUAL(by_class, got.unique);
 	CU_ASSERT_EQUAL(doubled_by_class, got.duplicates);
 	printf("     to end %u: %lu sent, %lu lost, %lu duplicated, %lu reordered\n", e,
-		(unsigned long)(sent + lost - doubled), (unsigned long)lost,
-		(unsigned long)doubled, (unsigned long)reordered);
+		(unsigned long)(sent + lost - doubled), (unsigned long)lost, (unsigned long)doubled,
+		(unsigned long)reordered);
 }
 
 static void test_million(void)
