@@ -15,8 +15,10 @@
 #include <rte_random.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/control/history_feed.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/rates.h"
+#include "dataplane/control/windows_feed.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
 
@@ -96,15 +98,17 @@ static uint64_t class_bytes(const struct policy *policy)
 	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
 }
 
-/* Beside the EAL's: the control thread's rates, and plans and policies of all classes: while one
- * takes the place of another there are two, a third waits to be freed, a fourth to be gone back to.
+/* Beside the EAL's: the control thread's rates, windows and history, and plans and policies of all
+ * classes: while one takes the place of another there are two, a third waits to be freed, a fourth
+ * to be gone back to.
  */
 static uint64_t control_bytes(const struct policy *policy)
 {
 	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
 			sizeof(struct policy_class);
 
-	return rates_memory_needed(policy) + 4 * policy->appliance.classes * plan;
+	return rates_memory_needed(policy) + feed_memory_needed(policy) +
+	       history_feed_memory_needed(policy) + 4 * policy->appliance.classes * plan;
 }
 
 static uint64_t peer_bytes(const struct policy *policy)
@@ -413,11 +417,14 @@ static void say_memory(const struct daemon *d, const struct policy *policy)
 	}
 	printf("memory: %u MB at most, nearly all of it taken now: %u MB packet buffers, %u MB "
 	       "flow tables for %u "
-	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes\n",
+	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes, "
+	       "%u MB windows, %u MB history of 24 h\n",
 		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
 		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
 		a->flows * d->worker_count, (unsigned)(shapers / MB), a->classes, a->hosts,
-		(unsigned)(class_bytes(policy) * d->worker_count / MB));
+		(unsigned)(class_bytes(policy) * d->worker_count / MB),
+		(unsigned)(feed_memory_needed(policy) / MB),
+		(unsigned)(history_feed_memory_needed(policy) / MB));
 }
 
 int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len)

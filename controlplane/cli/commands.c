@@ -33,14 +33,26 @@ const struct command commands[] = {
 		cmd_show_shaper},
 	{"show flows", "[--top NUMBER] [--by rate|rtt|loss|saved|bytes] [--class CLASS]",
 		"The largest flows (20), by their rate or another measure.", cmd_show_flows},
-	{"show peers", "", "Each peer: state, session, link traffic, loss, reordering, delay.",
+	{"show peers", "[PEER] [--window 1s|10s|1m|15m|all]",
+		"Each peer: state, session, link traffic, and what its frames tell of the path: "
+		"one-way delay, delay variation, loss, reordering. With a name also by class, and "
+		"how long losses are.",
 		cmd_show_peers},
-	{"show rtt", "[--class CLASS]",
-		"Each class's round-trip times: LAN half, WAN half, connection set-up.",
+	{"show rtt", "[--class CLASS] [--window 1s|10s|1m|15m|all]",
+		"Each class's round-trip times: LAN half, WAN half, connection set-up; since the "
+		"start, or of the last time.",
 		cmd_show_rtt},
-	{"show loss", "[--class CLASS]",
+	{"show loss", "[--class CLASS] [--window 1s|10s|1m|15m|all]",
 		"Each class's TCP loss before and after the box; each peer link's exact loss.",
 		cmd_show_loss},
+	{"show box", "[--class CLASS] [--window 1s|10s|1m|15m|all]",
+		"Each class's time in the box, and in its queues.", cmd_show_box},
+	{"show history",
+		"[--of link|class|peer NAME] [--figure rate|rtt|loss|queue|delay|drops|busy] "
+		"[--span TIME]",
+		"A figure over the last hour or another time up to 24h, as a plot: of the "
+		"appliance, or of a link, class or peer.",
+		cmd_show_history},
 	{"show compression", "[--class CLASS]",
 		"Each class's bytes before and after, and why packets were not compressed.",
 		cmd_show_compression},

@@ -9,6 +9,7 @@ static const char *const half_words[] = {"lan", "wan", "connect", NULL};
 struct rtt_row {
 	char class_name[CHANNEL_NAME_MAX];
 	uint64_t half;
+	uint64_t window_ns;
 	struct channel_dist dist;
 };
 
@@ -22,15 +23,18 @@ static const struct column columns[] = {
 	COLUMN(TIME, "p99_ns", "p99", rtt_row, dist.p99_ns),
 	COLUMN(TIME, "p999_ns", "p99.9", rtt_row, dist.p999_ns),
 	COLUMN(TIME, "max_ns", "MAX", rtt_row, dist.max_ns),
+	COLUMN(NUMBER, "window_ns", NULL, rtt_row, window_ns),
 };
 
 int cmd_show_rtt(struct cli *cli, int argc, char **argv)
 {
 	struct rows rows = {.row_bytes = sizeof(struct rtt_row)}, records;
-	struct cli_option options[] = {{.name = "--class"}};
-	struct page_request request = {0};
+	struct cli_option options[] = {{.name = "--class"}, {.name = "--window"}};
+	struct window_request request = {0};
+	uint64_t window_ns = 0;
 
-	if (cli_options(cli, argc, argv, options, 1) != 0 ||
+	if (cli_options(cli, argc, argv, options, 2) != 0 ||
+		cli_window(cli, options[1].value, &request.window) != 0 ||
 		cli_list(cli, MESSAGE_RTT, &request, &records) != 0)
 		return 1;
 	if (cli_keep(cli, "class", options[0].value, offsetof(struct rtt_record, class_name),
@@ -40,6 +44,8 @@ int cmd_show_rtt(struct cli *cli, int argc, char **argv)
 		const struct rtt_record *r = rows_at(&records, i);
 		const struct channel_dist *dists[] = {&r->lan, &r->wan, &r->connect};
 
+		if (r->window_ns > window_ns)
+			window_ns = r->window_ns;
 		for (uint64_t half = 0; half < COUNT_OF(dists); half++) {
 			struct rtt_row *row = rows_add(&rows);
 
@@ -47,9 +53,11 @@ int cmd_show_rtt(struct cli *cli, int argc, char **argv)
 				break;
 			memcpy(row->class_name, r->class_name, sizeof(row->class_name));
 			row->half = half;
+			row->window_ns = r->window_ns;
 			row->dist = *dists[half];
 		}
 	}
+	cli_say_window(cli, request.window, window_ns);
 	out_table(&cli->out, "rtt", columns, COUNT_OF(columns), &rows, "no classes");
 	rows_free(&rows);
 	rows_free(&records);

@@ -295,5 +295,9 @@ const struct channel_handlers control_handlers = {
 	.set_bypass = set_bypass,
 	.explain = show_explain,
 	.shaper = show_shaper,
+	.paths = show_paths,
+	.peer_classes = show_peer_classes,
+	.box = show_box,
+	.history = show_history,
 	.closed = closed,
 };

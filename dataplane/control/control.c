@@ -196,6 +196,8 @@ static void loop(struct control *c)
 		roll_back_unconfirmed(c, now_ns);
 		track_tick(c, now_ns);
 		rates_tick(c->rates, d, now_ns);
+		if (feed_tick(c, now_ns))
+			history_feed_tick(c, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
 			inpath_ns = now_ns;
 			for (unsigned b = 0; b < d->bridge_count; b++) {
@@ -238,8 +240,10 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	c->started_ns = clock_now_ns();
 	c->rates = rates_create(d);
 	c->track = track_create();
-	if (c->rates == NULL || c->track == NULL) {
-		snprintf(error, error_len, "no memory for the rates of %u flows",
+	c->feed = feed_create(d);
+	c->history = history_feed_create(policy);
+	if (c->rates == NULL || c->track == NULL || c->feed == NULL || c->history == NULL) {
+		snprintf(error, error_len, "no memory for the rates of %u flows and the history",
 			policy->appliance.flows);
 		goto done;
 	}
@@ -268,6 +272,8 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 
 done:
 	peers_destroy(c->peers);
+	history_feed_destroy(c->history);
+	feed_destroy(c->feed);
 	track_destroy(c->track);
 	rates_destroy(c->rates);
 	policy_free(c->previous);

@@ -7,9 +7,11 @@
 #define SLUICE_CONTROL_CONTROL_H
 
 #include "controlplane/channel/server.h"
+#include "dataplane/control/history_feed.h"
 #include "dataplane/control/inpath.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/rates.h"
+#include "dataplane/control/windows_feed.h"
 #include "dataplane/daemon.h"
 
 /* Control thread's own state. */
@@ -20,6 +22,8 @@ struct control {
 	struct peers *peers;
 	struct rates *rates;
 	struct track *track;
+	struct feed *feed;
+	struct history_feed *history;
 
 	uint32_t generation;	      /* of the plan in force */
 	uint64_t applied_realtime_ns; /* when it was put in force */

@@ -227,8 +227,7 @@ static void take_report(struct peer *peer, uint64_t now_ns)
 	for (unsigned a = 0; a < s->peer.announced; a++)
 		link_tail_announce(&peer->tail[s->peer.announce[a].lane], s->session_id,
 			s->peer.announce[a].next, now_ns);
-	link_class_announce(
-		&peer->loss, s->session_id, classes->interval, classes->sent, now_ns);
+	link_class_announce(&peer->loss, s->session_id, classes->interval, classes->sent, now_ns);
 	memcpy(peer->loss.name[classes->slot], classes->name, sizeof(classes->name));
 }
 

@@ -27,7 +27,7 @@ struct slot {
 };
 
 struct series {
-	uint32_t samples; /* 0, 1, many: differences begin with the second */
+	uint32_t samples;     /* 0, 1, many: differences begin with the second */
 	uint32_t first, last; /* steps */
 	struct histogram before;
 	struct slot slot[WINDOW_SLOTS];
@@ -215,7 +215,7 @@ static bool is_in(enum window window, unsigned at, uint32_t number, uint32_t las
 				 : at < MINUTES && last / 10 - number - 1 < WINDOW_TENS;
 	case WINDOW_15M:
 		return at < TENS      ? number / 10 == last / 10
-		       : at < MINUTES ? number / 6 == last / 60 && number != last / 10
+		       : at < MINUTES ? number / 6 == last / 60
 				      : last / 60 - number - 1 < WINDOW_MINUTES;
 	default:
 		return false;
@@ -226,7 +226,7 @@ static bool is_in(enum window window, unsigned at, uint32_t number, uint32_t las
 static uint32_t covered(enum window window, uint32_t first, uint32_t last)
 {
 	static const uint32_t least[WINDOWS] = {0, 1, 10, 60, 900};
-	uint32_t part = window == WINDOW_1M	 ? last % 10 + 1
+	uint32_t part = window == WINDOW_1M    ? last % 10 + 1
 			: window == WINDOW_15M ? last % 60 + 1
 					       : 0;
 

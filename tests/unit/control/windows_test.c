@@ -34,8 +34,8 @@ static void expect(const struct windows *w, enum window window, uint32_t first, 
 	CU_ASSERT_EQUAL(memcmp(got.bucket, want.bucket, sizeof(got.bucket)), 0);
 	for (double p = 0; p <= 100; p += 12.5)
 		CU_ASSERT_EQUAL(histogram_percentile(&got, p), histogram_percentile(&want, p));
-	CU_ASSERT_EQUAL(windows_counter(w, 0, window),
-		count_at_end[last] - count_at_end[last - seconds]);
+	CU_ASSERT_EQUAL(
+		windows_counter(w, 0, window), count_at_end[last] - count_at_end[last - seconds]);
 }
 
 static void test_windows(void)
