@@ -15,8 +15,10 @@
 #include <rte_random.h>
 
 #include "dataplane/clock.h"
+#include "dataplane/control/history_feed.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/rates.h"
+#include "dataplane/control/windows_feed.h"
 #include "dataplane/measure/inflight.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
@@ -109,21 +111,24 @@ static uint32_t inflight_runs(const struct policy *policy)
 	return RTE_MAX(policy->appliance.flows / 4, 16384u);
 }
 
-/* Beside the EAL's: the control thread's rates, and plans and policies of all classes: while one
- * takes the place of another there are two, a third waits to be freed, a fourth to be gone back to.
+/* Beside the EAL's: the control thread's rates, windows and history, and plans and policies of all
+ * classes: while one takes the place of another there are two, a third waits to be freed, a fourth
+ * to be gone back to.
  */
 static uint64_t control_bytes(const struct policy *policy)
 {
 	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
 			sizeof(struct policy_class);
 
-	return rates_memory_needed(policy) + 4 * policy->appliance.classes * plan;
+	return rates_memory_needed(policy) + feed_memory_needed(policy) +
+	       history_feed_memory_needed(policy) + 4 * policy->appliance.classes * plan;
 }
 
 static uint64_t peer_bytes(const struct policy *policy)
 {
 	return policy->peer_count *
-	       (sizeof(struct worker_peer) + LINK_LANES * sizeof(struct link_seq));
+	       (sizeof(struct worker_peer) + LINK_LANES * sizeof(struct link_seq) +
+		       LINK_CLASS_SLOTS * sizeof(struct histogram));
 }
 
 /* What the EAL must reserve beforehand when there are no hugepages to grow into. */
@@ -370,7 +375,8 @@ static struct worker *make_worker(
 	}
 	for (unsigned i = 0; i < policy->peer_count; i++) {
 		w->peers[i].rx = take(d, LINK_LANES * sizeof(struct link_seq));
-		if (w->peers[i].rx == NULL)
+		w->peers[i].class_delay = take(d, LINK_CLASS_SLOTS * sizeof(struct histogram));
+		if (w->peers[i].rx == NULL || w->peers[i].class_delay == NULL)
 			return NULL;
 		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
 			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));
@@ -432,12 +438,14 @@ static void say_memory(const struct daemon *d, const struct policy *policy)
 	printf("memory: %u MB at most, nearly all of it taken now: %u MB packet buffers, %u MB "
 	       "flow tables for %u "
 	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes, "
-	       "%u MB segments in flight\n",
+	       "%u MB segments in flight, %u MB windows, %u MB history of 24 h\n",
 		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
 		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
 		a->flows * d->worker_count, (unsigned)(shapers / MB), a->classes, a->hosts,
 		(unsigned)(class_bytes(policy) * d->worker_count / MB),
-		(unsigned)(inflight_bytes(inflight_runs(policy)) * d->worker_count / MB));
+		(unsigned)(inflight_bytes(inflight_runs(policy)) * d->worker_count / MB),
+		(unsigned)(feed_memory_needed(policy) / MB),
+		(unsigned)(history_feed_memory_needed(policy) / MB));
 }
 
 /* The first plan. Says so where it takes long. */
@@ -547,8 +555,10 @@ static void free_worker(struct worker *w)
 			rte_free(w->classes[b][way]);
 		}
 	}
-	for (unsigned i = 0; w->peers != NULL && i < POLICY_PEERS_MAX; i++)
+	for (unsigned i = 0; w->peers != NULL && i < POLICY_PEERS_MAX; i++) {
 		rte_free(w->peers[i].rx);
+		rte_free(w->peers[i].class_delay);
+	}
 	flow_table_destroy(w->flows);
 	rte_free(w->compressor);
 	rte_free(w->other);

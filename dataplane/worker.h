@@ -64,7 +64,10 @@ struct worker_peer {
 	struct link_seq *rx;		     /* LINK_LANES of them, by lane */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t rx_bad;		  /* from its address, but not understood or not verified */
-	struct histogram delay_variation; /* one-way delay above the smallest seen, ns */
+	struct link_class_rx classes;	  /* by class of the peer */
+	struct histogram *class_delay;	  /* LINK_CLASS_SLOTS of them: delay variation by class */
+	struct histogram delay_variation; /* one-way delay above the smallest of late, ns */
+	struct histogram ipdv; /* size of the change of delay from packet to packet, ns */
 };
 
 struct worker {

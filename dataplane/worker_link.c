@@ -48,6 +48,20 @@ static bool prepend_placeholder(struct rte_mbuf *m, const struct link_path *path
 	return true;
 }
 
+/* What a verified frame tells of the path. */
+static void measure_link(struct worker *w, struct worker_peer *peer, const struct rte_mbuf *in,
+	struct link_arrival *a)
+{
+	link_class_arrived(&peer->classes, a, in->pkt_len, w->now_ns);
+	if (a->verdict != LINK_ARRIVED)
+		return;
+	histogram_record(&peer->delay_variation, a->delay_ns);
+	histogram_record(&peer->class_delay[a->class_slot], a->delay_ns);
+	if (a->has_ipdv)
+		histogram_record(
+			&peer->ipdv, (uint64_t)(a->ipdv_ns < 0 ? -a->ipdv_ns : a->ipdv_ns));
+}
+
 /* The packet inside a link frame of this worker's lanes, parsed; NULL: dropped and counted. The
  * frame is freed in any case. */
 static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
@@ -56,7 +70,7 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
 	enum reason reason = DROP_LINK_NO_SESSION;
 	int sender = p->way == WAY_DOWN ? find_sender(w, p) : -1;
 	struct rte_mbuf *out = NULL;
-	uint64_t delay_ns;
+	struct link_arrival arrival;
 
 	if (sender < 0)
 		goto drop;
@@ -67,7 +81,8 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
 		reason = DROP_RX_NO_MBUF;
 		goto drop;
 	}
-	int rc = link_decode(in, path, peer->rx, out, w->now_ns, &delay_ns);
+	int rc = link_decode(in, path, peer->rx, out, w->now_ns, &arrival);
+	measure_link(w, peer, in, &arrival);
 	if (rc < 0) {
 		reason = (enum reason) - rc;
 		peer->rx_bad += reason == DROP_LINK_BAD_SHIM || reason == DROP_LINK_BAD_CHECK ||
@@ -80,7 +95,6 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
 	}
 	peer->rx_frames++;
 	peer->rx_bytes += in->pkt_len;
-	histogram_record(&peer->delay_variation, delay_ns);
 
 	packet_parse_bulk(&out, 1, &w->context[port_wan(p->bridge)], p->rx_ns);
 	struct pkt *inner = pkt_of(out);

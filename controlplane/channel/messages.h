@@ -51,6 +51,20 @@ struct page_request {
 	uint64_t from;
 };
 
+/* A list, and the time that its figures are of: the last so long, or since the start. */
+enum channel_window {
+	CHANNEL_WINDOW_ALL,
+	CHANNEL_WINDOW_1S,
+	CHANNEL_WINDOW_10S,
+	CHANNEL_WINDOW_1M,
+	CHANNEL_WINDOW_15M,
+	CHANNEL_WINDOWS
+};
+struct window_request {
+	uint64_t from;
+	uint64_t window; /* enum channel_window */
+};
+
 /* Summary of a histogram. All 0 without samples. */
 struct channel_dist {
 	uint64_t samples;
@@ -284,9 +298,43 @@ struct peer_record {
 	struct channel_dist delay_variation; /* above the shortest delay, frames from the peer */
 };
 
+/* paths: one record per configured peer: what its link frames in data lanes (not its hellos) tell
+ * of the way from it to here. Distributions are of the window, all else is since the start. */
+#define CHANNEL_SIZES 8 /* 1, 2, 3..4, 5..8, ... 33..64, more */
+struct path_record {
+	char name[CHANNEL_NAME_MAX];
+	uint64_t window_ns; /* that the distributions and rates cover; 0: none yet */
+	uint64_t received, lost, duplicate, reordered;
+	uint64_t late; /* of received: came too late to be told from a duplicate */
+	uint64_t loss_periods, loss_longest; /* RFC 3357 */
+	uint64_t loss_noticeable;	     /* lost within 99 packets of another loss */
+	uint64_t loss_runs[CHANNEL_SIZES];   /* loss periods by their length */
+	uint64_t extents[CHANNEL_SIZES];     /* reordered packets by their extent, RFC 4737 */
+	uint64_t extent_unknown, extent_max;
+	uint64_t late_mean_ns, late_max_ns;  /* reordered packets, behind the one that overtook */
+	uint64_t has_delay;		     /* 1: the next two mean something */
+	int64_t delay_ns;		     /* least one-way delay of the last 10 to 20 s */
+	uint64_t delay_uncertainty_ns;	     /* how far that may be off either way */
+	uint64_t rx_bps, tx_bps;	     /* link frames, over the window */
+	uint64_t unsettled;		     /* intervals whose loss could not be told by class */
+	struct channel_dist delay_variation; /* PDV: above the shortest delay of late */
+	struct channel_dist ipdv;	     /* change of delay from packet to packet, its size */
+};
+
+/* peer_classes: for each peer one record per class that it sent link frames of. */
+struct peer_class_record {
+	char peer[CHANNEL_NAME_MAX];
+	char class_name[CHANNEL_NAME_MAX]; /* as the peer calls it; "": those without a slot */
+	uint64_t received, bytes, duplicate, reordered; /* since the start */
+	uint64_t sent,
+		lost; /* of the time that both ends know of, some seconds ago at the latest */
+	struct channel_dist delay_variation;
+};
+
 /* rtt: one record per class (all bridges). */
 struct rtt_record {
 	char class_name[CHANNEL_NAME_MAX];
+	uint64_t window_ns;	     /* that it covers; 0: nothing, there are no figures */
 	struct channel_dist lan;     /* box to the LAN host and back */
 	struct channel_dist wan;     /* box to the WAN host and back */
 	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
@@ -324,6 +372,7 @@ struct transactions_record {
 struct loss_record {
 	char class_name[CHANNEL_NAME_MAX];
 	char peer[CHANNEL_NAME_MAX]; /* set in a peer's record */
+	uint64_t window_ns;	     /* that it covers; 0: nothing, there are no figures */
 	uint64_t way;		     /* of the data; down: frames from the peer */
 	uint64_t packets;	     /* TCP packets with data; link frames expected */
 	uint64_t
@@ -333,11 +382,53 @@ struct loss_record {
 	/* Of TCP only: retransmissions by what caused them, packets that the receiver says it has
 	 * got twice (DSACK), copies that the network made, marks of congestion. */
 	uint64_t fast, timeout, dsacks, copies, ce;
-	uint64_t reorder_max_bytes; /* most that overtook a packet */
+	uint64_t reorder_max_bytes; /* most that overtook a packet, since the start */
 	uint64_t zero_windows;
 	uint64_t limited_ns[CHANNEL_LIMITS]; /* what the transfers waited for */
 	/* Of the class, the same in both ways. */
 	uint64_t connections, syn_retries, refused, timed_out, resets;
+};
+
+/* box: one record per class and way (all bridges). */
+struct box_record {
+	char class_name[CHANNEL_NAME_MAX];
+	uint64_t way;
+	uint64_t window_ns;	   /* that it covers; 0: nothing, there are no figures */
+	struct channel_dist box;   /* from rx to tx */
+	struct channel_dist queue; /* part of it: waiting in shape/ */
+};
+
+/* history: the rows of one subject, 10 s each, oldest first. */
+enum channel_subject { CHANNEL_APPLIANCE, CHANNEL_LINK, CHANNEL_CLASS, CHANNEL_PEER };
+struct history_request {
+	uint64_t from;	  /* step of the first row; 0: as span_ns says */
+	uint64_t subject; /* enum channel_subject */
+	char name[CHANNEL_NAME_MAX];
+	uint64_t span_ns; /* so far back */
+};
+
+enum channel_history {
+	CHANNEL_RATE_UP, /* bit/s; of a peer: link frames to and from it */
+	CHANNEL_RATE_DOWN,
+	CHANNEL_RTT_LAN_P50, /* ns */
+	CHANNEL_RTT_LAN_P99,
+	CHANNEL_RTT_WAN_P50, /* of a peer: of its hellos */
+	CHANNEL_RTT_WAN_P99,
+	CHANNEL_LOSS_UP, /* share: of TCP's packets with data; of a peer, exact */
+	CHANNEL_LOSS_DOWN,
+	CHANNEL_QUEUE_UP_P99, /* ns, in the box */
+	CHANNEL_QUEUE_DOWN_P99,
+	CHANNEL_DELAY,	       /* ns, one way, from a peer */
+	CHANNEL_VARIATION_P99, /* ns, of that delay */
+	CHANNEL_DROPS,	       /* packets in the row's time */
+	CHANNEL_BUSY,	       /* share of the workers' time */
+	CHANNEL_HISTORY_FIGURES
+};
+
+struct history_record {
+	uint64_t end_realtime_ns;
+	uint64_t known; /* bit (enum channel_history): the figure means something */
+	double figure[CHANNEL_HISTORY_FIGURES];
 };
 
 /* compression: one record per class, then one with class_name "" for all. */

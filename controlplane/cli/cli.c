@@ -223,6 +223,27 @@ int cli_word(struct cli *cli, const char *what, const char *text, const char *co
 	return cli_error(cli, -EINVAL, "%s \"%s\": take one of %s", what, text, known);
 }
 
+int cli_window(struct cli *cli, const char *text, uint64_t *window)
+{
+	/* enum channel_window */
+	static const char *const words[] = {"all", "1s", "10s", "1m", "15m", NULL};
+
+	*window = CHANNEL_WINDOW_ALL;
+	return text == NULL ? 0 : cli_word(cli, "--window", text, words, window);
+}
+
+void cli_say_window(struct cli *cli, uint64_t window, uint64_t window_ns)
+{
+	char text[FORMAT_MAX];
+
+	if (window == CHANNEL_WINDOW_ALL)
+		return;
+	if (window_ns == 0)
+		out_text(&cli->out, "no figures of that window yet, or not of these\n\n");
+	else
+		out_text(&cli->out, "last %s\n\n", format_duration(window_ns, text));
+}
+
 int cli_keep(struct cli *cli, const char *what, const char *name, size_t offset, struct rows *rows)
 {
 	char known[800] = "";

@@ -72,6 +72,13 @@ int cli_number(struct cli *cli, const char *what, const char *text, uint64_t min
 int cli_word(struct cli *cli, const char *what, const char *text, const char *const *words,
 	uint64_t *value);
 
+/* The window that `--window TEXT` means, NULL: since the start. 0, or 1 after saying what is wrong.
+ */
+int cli_window(struct cli *cli, const char *text, uint64_t *window);
+
+/* Say in text mode what the figures below are of: window_ns as the daemon says. */
+void cli_say_window(struct cli *cli, uint64_t window, uint64_t window_ns);
+
 /* Keep the rows whose name[32] at `offset` is `name` (NULL: keep all). 0, or 1 after naming those
  * that there are. */
 int cli_keep(struct cli *cli, const char *what, const char *name, size_t offset, struct rows *rows);
@@ -100,6 +107,8 @@ int cmd_show_stamp(struct cli *cli, int argc, char **argv);
 int cmd_show_rtt(struct cli *cli, int argc, char **argv);
 int cmd_show_transactions(struct cli *cli, int argc, char **argv);
 int cmd_show_loss(struct cli *cli, int argc, char **argv);
+int cmd_show_box(struct cli *cli, int argc, char **argv);
+int cmd_show_history(struct cli *cli, int argc, char **argv);
 int cmd_show_compression(struct cli *cli, int argc, char **argv);
 int cmd_show_drops(struct cli *cli, int argc, char **argv);
 int cmd_show_shaper(struct cli *cli, int argc, char **argv);

@@ -33,23 +33,36 @@ const struct command commands[] = {
 		cmd_show_shaper},
 	{"show flows", "[--top NUMBER] [--by rate|rtt|loss|saved|bytes] [--class CLASS]",
 		"The largest flows (20), by their rate or another measure.", cmd_show_flows},
-	{"show peers", "", "Each peer: state, session, link traffic, loss, reordering, delay.",
+	{"show peers", "[PEER] [--window 1s|10s|1m|15m|all]",
+		"Each peer: state, session, link traffic, and what its frames tell of the path: "
+		"one-way delay, delay variation, loss, reordering. With a name also by class, and "
+		"how long losses are.",
 		cmd_show_peers},
 	{"show stamp", "",
 		"The last minute of each STAMP session with a peer: loss by way, round-trip time, "
 		"delay variation; and what the reflectors answer.",
 		cmd_show_stamp},
-	{"show rtt", "[--class CLASS]",
+	{"show rtt", "[--class CLASS] [--window 1s|10s|1m|15m|all]",
 		"Each class's round-trip times: LAN half, WAN half, connection set-up; by TCP, and "
-		"where there were any by ICMP echo, DNS and QUIC's spin bit.",
+		"where there were any by ICMP echo, DNS and QUIC's spin bit; since the start, or "
+		"(TCP) "
+		"of the last time.",
 		cmd_show_rtt},
 	{"show transactions", "[--class CLASS]",
 		"Each class's connections, TCP requests, HTTP/1 requests, TLS handshakes and DNS "
 		"queries: how many, how many failed, and their times.",
 		cmd_show_transactions},
-	{"show loss", "[--class CLASS]",
+	{"show loss", "[--class CLASS] [--window 1s|10s|1m|15m|all]",
 		"Each class's TCP loss before and after the box; each peer link's exact loss.",
 		cmd_show_loss},
+	{"show box", "[--class CLASS] [--window 1s|10s|1m|15m|all]",
+		"Each class's time in the box, and in its queues.", cmd_show_box},
+	{"show history",
+		"[--of link|class|peer NAME] [--figure rate|rtt|loss|queue|delay|drops|busy] "
+		"[--span TIME]",
+		"A figure over the last hour or another time up to 24h, as a plot: of the "
+		"appliance, or of a link, class or peer.",
+		cmd_show_history},
 	{"show compression", "[--class CLASS]",
 		"Each class's bytes before and after, and why packets were not compressed.",
 		cmd_show_compression},

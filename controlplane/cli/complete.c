@@ -66,18 +66,18 @@ static void add_classes(struct cli *cli, struct list *list)
 	add_names(cli, MESSAGE_CLASSES, &request, offsetof(struct class_record, name), list);
 }
 
-static void add_peers(struct cli *cli, struct list *list)
-{
-	struct page_request request = {0};
-
-	add_names(cli, MESSAGE_PEERS, &request, offsetof(struct peer_record, name), list);
-}
-
 static void add_bridges(struct cli *cli, struct list *list)
 {
 	struct page_request request = {0};
 
 	add_names(cli, MESSAGE_LINKS, &request, offsetof(struct link_record, bridge), list);
+}
+
+static void add_peers(struct cli *cli, struct list *list)
+{
+	struct page_request request = {0};
+
+	add_names(cli, MESSAGE_PEERS, &request, offsetof(struct peer_record, name), list);
 }
 
 /* Everything that a token of the grammar may stand for. */
@@ -131,6 +131,18 @@ static void add_arguments(struct cli *cli, const struct command *command, const 
 	size_t token_count = split_grammar(command->arguments, tokens);
 	int position = count - 1; /* of the word to be completed, behind the command */
 
+	/* The name behind "--of link"? */
+	if (count > 2 && strcmp(words[count - 3], "--of") == 0) {
+		const char *kind = words[count - 2];
+
+		add_values(cli,
+			strcmp(kind, "link") == 0    ? "BRIDGE"
+			: strcmp(kind, "class") == 0 ? "CLASS"
+			: strcmp(kind, "peer") == 0  ? "PEER"
+						     : "",
+			list, is_file);
+		return;
+	}
 	/* The value of the word before? */
 	for (size_t i = 0; count > 1 && i + 1 < token_count; i++)
 		if (tokens[i].is_optional && !tokens[i + 1].is_optional &&

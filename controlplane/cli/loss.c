@@ -36,6 +36,7 @@ static const struct column class_columns[] = {
 	COLUMN(COUNT, "refused", NULL, loss_row, r.refused),
 	COLUMN(COUNT, "timed_out", NULL, loss_row, r.timed_out),
 	COLUMN(COUNT, "resets", NULL, loss_row, r.resets),
+	COLUMN(NUMBER, "window_ns", NULL, loss_row, r.window_ns),
 };
 
 static const struct column peer_columns[] = {
@@ -46,6 +47,7 @@ static const struct column peer_columns[] = {
 	COLUMN(PERCENT, "loss", "LOSS", loss_row, before),
 	COLUMN(COUNT, "reordered", "REORDERED", loss_row, r.reordered),
 	COLUMN(COUNT, "duplicate", "DUPLICATE", loss_row, r.duplicate),
+	COLUMN(NUMBER, "window_ns", NULL, loss_row, r.window_ns),
 };
 
 /* The records of classes or those of peers. */
@@ -75,16 +77,24 @@ static void select_rows(const struct rows *records, bool of_peers, struct rows *
 
 int cmd_show_loss(struct cli *cli, int argc, char **argv)
 {
-	struct cli_option options[] = {{.name = "--class"}};
-	struct page_request request = {0};
+	struct cli_option options[] = {{.name = "--class"}, {.name = "--window"}};
+	struct window_request request = {0};
 	struct rows records, rows;
+	uint64_t window_ns = 0;
 
-	if (cli_options(cli, argc, argv, options, 1) != 0 ||
+	if (cli_options(cli, argc, argv, options, 2) != 0 ||
+		cli_window(cli, options[1].value, &request.window) != 0 ||
 		cli_list(cli, MESSAGE_LOSS, &request, &records) != 0)
 		return 1;
 	if (cli_keep(cli, "class", options[0].value, offsetof(struct loss_record, class_name),
 		    &records) != 0)
 		return 1;
+	for (size_t i = 0; i < records.count; i++) {
+		const struct loss_record *r = rows_at(&records, i);
+
+		window_ns = r->window_ns > window_ns ? r->window_ns : window_ns;
+	}
+	cli_say_window(cli, request.window, window_ns);
 	select_rows(&records, false, &rows);
 	out_table(&cli->out, "loss", class_columns, COUNT_OF(class_columns), &rows, "no classes");
 	rows_free(&rows);

@@ -385,5 +385,9 @@ const struct channel_handlers control_handlers = {
 	.trace = trace_run,
 	.speedtest = speedtest_run,
 	.transactions = show_transactions,
+	.paths = show_paths,
+	.peer_classes = show_peer_classes,
+	.box = show_box,
+	.history = show_history,
 	.closed = closed,
 };

@@ -149,6 +149,8 @@ static void loop(struct control *c)
 		active_tick(c);
 		rates_tick(c->rates, d, now_ns);
 		transaction_rates_tick(c->transaction_rates, d, now_ns);
+		if (feed_tick(c, now_ns))
+			history_feed_tick(c, now_ns);
 		if (now_ns - inpath_ns >= INPATH_NS) {
 			inpath_ns = now_ns;
 			for (unsigned b = 0; b < d->bridge_count; b++) {
@@ -193,9 +195,11 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	c->transaction_rates = transaction_rates_create(d);
 	c->track = track_create();
 	c->active = active_create();
+	c->feed = feed_create(d);
+	c->history = history_feed_create(policy);
 	if (c->rates == NULL || c->transaction_rates == NULL || c->track == NULL ||
-		c->active == NULL) {
-		snprintf(error, error_len, "no memory for the rates of %u flows",
+		c->active == NULL || c->feed == NULL || c->history == NULL) {
+		snprintf(error, error_len, "no memory for the rates of %u flows and the history",
 			policy->appliance.flows);
 		goto done;
 	}
@@ -226,6 +230,8 @@ done:
 	build_stop(c);
 	peers_destroy(c->peers);
 	active_destroy(c->active);
+	history_feed_destroy(c->history);
+	feed_destroy(c->feed);
 	track_destroy(c->track);
 	rates_destroy(c->rates);
 	transaction_rates_destroy(c->transaction_rates);

@@ -7,10 +7,12 @@
 #define SLUICE_CONTROL_CONTROL_H
 
 #include "controlplane/channel/server.h"
+#include "dataplane/control/history_feed.h"
 #include "dataplane/control/inpath.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/rates.h"
 #include "dataplane/control/transactions.h"
+#include "dataplane/control/windows_feed.h"
 #include "dataplane/daemon.h"
 
 /* Control thread's own state. */
@@ -23,6 +25,8 @@ struct control {
 	struct track *track;
 	struct active *active;
 	struct transaction_rates *transaction_rates;
+	struct feed *feed;
+	struct history_feed *history;
 
 	uint32_t generation;	      /* of the plan in force */
 	uint64_t applied_realtime_ns; /* when it was put in force */

@@ -133,6 +133,39 @@ void peers_received(
 	}
 }
 
+void peers_path(struct control *c, unsigned peer, uint64_t now_ns, struct peers_path *path)
+{
+	struct daemon *d = c->daemon;
+	const struct link_session *s = &c->peers->peer[peer].session;
+	bool has_transit = false;
+	uint32_t least = 0;
+	int64_t offset_ns;
+
+	memset(path, 0, sizeof(*path));
+	for (unsigned lane = 0; lane < LINK_LANES; lane++) {
+		const struct worker *w = d->workers[lane % LINK_WORKERS_MAX % d->worker_count];
+		const struct link_seq *seq = &w->peers[peer].rx[lane];
+		uint32_t transit;
+		if (__atomic_load_n(&seq->session_id, __ATOMIC_ACQUIRE) == 0)
+			continue; /* nothing ever came in it */
+		link_seq_add_losses(seq, &path->losses);
+		link_seq_add_reordering(seq, &path->reordering);
+		if (__atomic_load_n(&seq->session_id, __ATOMIC_ACQUIRE) != s->session_id ||
+			!link_seq_least_transit(seq, now_ns, &transit))
+			continue;
+		if (!has_transit || (int32_t)(transit - least) < 0)
+			least = transit;
+		has_transit = true;
+	}
+	/* Transit times are our clock less the peer's, the offset is the peer's less ours. Modulo
+	 * 2^32 units, which is more than any delay. */
+	if (has_transit && s->alive &&
+		link_offset_get(&s->offset, now_ns, &offset_ns, &path->uncertainty_ns)) {
+		path->has_delay = true;
+		path->delay_ns = (int64_t)(int32_t)(least + (uint32_t)(offset_ns >> 10)) * 1024;
+	}
+}
+
 /*
  * A router could not carry a link frame to a peer. Believe it, for ten minutes: if it is a forgery,
  * the frames that do not fit any more go beside the tunnel, and that is all.
@@ -162,8 +195,56 @@ static void take_too_big(struct control *c, unsigned i, uint64_t now_ns)
 		p->name, mtu, path_mtu);
 }
 
+/* What we sent by class in one of the last two intervals that are over, and one slot's name. */
+static void report_classes(
+	struct control *c, unsigned i, uint64_t now_ns, struct link_hello_classes *classes)
+{
+	const struct plan *plan = c->daemon->plan;
+	struct peer *peer = &c->peers->peer[i];
+	uint32_t interval = link_interval_of(now_ns) - 1 - peer->named % 2;
+	int32_t index;
+
+	memset(classes, 0, sizeof(*classes));
+	peer->named = (uint8_t)((peer->named + 1) % LINK_CLASS_SLOTS);
+	classes->interval = interval & LINK_INTERVAL_MASK;
+	classes->slot = peer->named;
+	if (classes->slot > 0 && classes->slot - 1u < plan->classes_max) {
+		index = plan->class_index_of[classes->slot - 1];
+		if (index >= 0)
+			snprintf(classes->name, sizeof(classes->name), "%s",
+				plan->policy->classes[index].name);
+	}
+	for (unsigned w = 0; w < c->daemon->worker_count; w++)
+		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
+			link_class_add_sent(&c->daemon->workers[w]->peers[i].tx[to].classes,
+				peer->session.session_id, interval, classes->sent);
+}
+
+/* What a hello says of the peer's frames. */
+static void take_report(struct peer *peer, uint64_t now_ns)
+{
+	const struct link_session *s = &peer->session;
+	const struct link_hello_classes *classes = &s->peer.classes;
+
+	for (unsigned a = 0; a < s->peer.announced; a++)
+		link_tail_announce(&peer->tail[s->peer.announce[a].lane], s->session_id,
+			s->peer.announce[a].next, now_ns);
+	link_class_announce(&peer->loss, s->session_id, classes->interval, classes->sent, now_ns);
+	memcpy(peer->loss.name[classes->slot], classes->name, sizeof(classes->name));
+}
+
+static void settle_classes(struct control *c, unsigned i, uint64_t now_ns)
+{
+	const struct link_class_rx *rx[POLICY_WORKERS_MAX];
+
+	for (unsigned w = 0; w < c->daemon->worker_count; w++)
+		rx[w] = &c->daemon->workers[w]->peers[i].classes;
+	link_class_settle(&c->peers->peer[i].loss, rx, c->daemon->worker_count, now_ns);
+}
+
 static void report(struct control *c, unsigned i, uint64_t now_ns)
 {
+	struct link_hello_classes classes;
 	struct daemon *d = c->daemon;
 	struct link_session *s = &c->peers->peer[i].session;
 	uint32_t next[LINK_LANES] = {0};
@@ -174,7 +255,9 @@ static void report(struct control *c, unsigned i, uint64_t now_ns)
 			next[w * LINK_WORKERS_MAX + to] =
 				link_tx_next(&d->workers[w]->peers[i].tx[to], s->session_id);
 	peers_received(c, i, now_ns, &received);
-	link_session_report(s, next, &received);
+	report_classes(c, i, now_ns, &classes);
+	link_session_report(s, next, &received, &classes);
+	settle_classes(c, i, now_ns);
 }
 
 static void say_changes(struct control *c, unsigned i)
@@ -250,10 +333,9 @@ void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
 			return;
 		}
 		peer->rx_hello_bytes += m->pkt_len;
-		if (link_session_receive(s, message, p->payload_len, now_ns) == 0)
-			for (unsigned a = 0; a < s->peer.announced; a++)
-				link_tail_announce(&peer->tail[s->peer.announce[a].lane],
-					s->session_id, s->peer.announce[a].next, now_ns);
+		/* With the time of arrival: it waited for this thread, not on the path. */
+		if (link_session_receive(s, message, p->payload_len, p->rx_ns) == 0)
+			take_report(peer, now_ns);
 		say_changes(c, i);
 		publish_if_changed(c, now_ns);
 		return;

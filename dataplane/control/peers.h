@@ -15,6 +15,8 @@ struct control;
 struct peer {
 	struct link_session session;
 	struct link_tail tail[LINK_LANES]; /* what the peer announced in each of its lanes */
+	struct link_class_loss loss;	   /* of its frames, by class */
+	uint8_t named;			   /* slot whose name the last hello said */
 	uint64_t since_realtime_ns;	   /* when the state shown was taken */
 	enum link_session_state shown;
 	uint64_t tx_hello_bytes, rx_hello_bytes; /* of their frames */
@@ -38,8 +40,20 @@ void peers_tick(struct control *c, uint64_t now_ns);
 /* A link control frame for the in-path address, parsed. */
 void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns);
 
-/* All that arrived from a peer in its data lanes, and its hellos. */
+/* All that arrived from a peer in its data lanes, without its hellos. */
 void peers_received(
 	struct control *c, unsigned peer, uint64_t now_ns, struct link_seq_counts *counts);
+
+/* The same in more detail: loss periods and reordering of the data lanes. */
+struct peers_path {
+	struct link_losses losses;
+	struct link_reordering reordering;
+	/* The least one-way delay of the last 10 to 20 s, and how far it may be off because the
+	 * clocks' offset is an estimate (offset.h). Negative within that: as good as nothing. */
+	bool has_delay;
+	int64_t delay_ns;
+	uint64_t uncertainty_ns;
+};
+void peers_path(struct control *c, unsigned peer, uint64_t now_ns, struct peers_path *path);
 
 #endif

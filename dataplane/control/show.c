@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Answers to what sluicectl shows: one handler a message (channel/messages.h says what the fields
- * mean), all read-only. Classes are in show_classes.c, flows in show_flows.c, changes in change.c.
- * Control thread only.
+ * mean), all read-only. Classes are in show_classes.c, flows in show_flows.c, peers in
+ * show_peers.c, what is measured in show_figures.c, changes in change.c. Control thread only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -95,27 +95,6 @@ int show_unknown_class(const struct policy *policy, const char *name, struct cha
 	return -ENOENT;
 }
 
-/* The figures of a class of all workers; false: it has none (appliance.distributions). */
-static bool merge_measure(const struct daemon *d, uint32_t index, struct measure_class *m)
-{
-	uint32_t id = d->plan->class_id_of[index];
-
-	if (id >= d->workers[0]->measured)
-		return false;
-	memset(m, 0, sizeof(*m));
-	for (unsigned w = 0; w < d->worker_count; w++)
-		measure_class_merge(m, worker_measure(d->workers[w], id));
-	return true;
-}
-
-/* The same of what is not TCP. */
-static void merge_datagrams(const struct daemon *d, uint32_t index, struct measure_datagrams *m)
-{
-	memset(m, 0, sizeof(*m));
-	for (unsigned w = 0; w < d->worker_count; w++)
-		measure_datagrams_merge(m, &d->workers[w]->datagrams[d->plan->class_id_of[index]]);
-}
-
 int show_links(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
@@ -150,167 +129,6 @@ int show_links(void *context, const struct page_request *request, struct channel
 		r.backlog_packets = sum.backlog_packets;
 		r.backlog_bytes = sum.backlog_bytes;
 		channel_send_links(reply, &r);
-	}
-	return 0;
-}
-
-int show_peers(void *context, const struct page_request *request, struct channel_reply *reply)
-{
-	struct control *c = context;
-	const struct daemon *d = c->daemon;
-	const struct policy *policy = d->plan->policy;
-	uint64_t now_ns = clock_now_ns();
-	static struct histogram variation;
-
-	for (uint64_t at = request->from; at < c->peers->count; at++) {
-		unsigned i = (unsigned)at;
-		const struct peer *p = &c->peers->peer[i];
-		const struct link_session *s = &p->session;
-		const struct link_hello *hello = &s->peer;
-		struct link_seq_counts received;
-		struct peer_record r = {.family = policy->peers[i].address.family,
-			.state = s->alive			 ? CHANNEL_PEER_UP
-				 : s->state == LINK_SESSION_DOWN ? CHANNEL_PEER_DOWN
-								 : CHANNEL_PEER_CONNECTING,
-			.since_realtime_ns = p->since_realtime_ns,
-			.session = s->session_id,
-			.rtt_ns = s->rtt_ns,
-			.path_mtu = d->links->path[i].path_mtu,
-			.peer_path_mtu = hello->path_mtu};
-
-		if (channel_reply_room(reply) == 0) {
-			channel_reply_next(reply, at, c->peers->count);
-			return 0;
-		}
-		show_name(r.name, policy->peers[i].name);
-		show_name(r.bridge, policy->bridges[policy->peers[i].bridge].name);
-		memcpy(r.address, policy->peers[i].address.bytes, sizeof(r.address));
-		snprintf(r.error, sizeof(r.error), "%s", s->error);
-		show_name(r.codec, s->alive ? "lz4" : "");
-		memset(&variation, 0, sizeof(variation));
-		for (unsigned w = 0; w < d->worker_count; w++) {
-			const struct worker_peer *of = &d->workers[w]->peers[i];
-			r.tx_frames += of->tx_frames;
-			r.tx_bytes += of->tx_bytes;
-			r.rx_frames += of->rx_frames;
-			r.rx_bytes += of->rx_bytes;
-			r.rx_bad += of->rx_bad;
-			histogram_merge(&variation, &of->delay_variation);
-		}
-		r.tx_frames += s->hellos_sent;
-		r.rx_frames += s->hellos_received;
-		r.tx_bytes += p->tx_hello_bytes;
-		r.rx_bytes += p->rx_hello_bytes;
-		peers_received(c, i, now_ns, &received);
-		/* Hellos are link packets too: the figures are of all of them. */
-		struct link_seq_counts hellos;
-		link_seq_read(&s->control, NULL, now_ns, &hellos);
-		link_seq_counts_add(&received, &hellos);
-		r.rx_lost = received.lost;
-		r.rx_duplicate = received.duplicates;
-		r.rx_reordered = received.reordered;
-		r.tx_lost = hello->received.lost;
-		r.tx_duplicate = hello->received.duplicates;
-		r.tx_reordered = hello->received.reordered;
-		r.peer_rx_frames = hello->received.received;
-		r.jitter_ns = received.jitter_ns;
-		r.delay_variation = show_dist(&variation);
-		channel_send_peers(reply, &r);
-	}
-	return 0;
-}
-
-int show_rtt(void *context, const struct page_request *request, struct channel_reply *reply)
-{
-	struct control *c = context;
-	const struct policy *policy = c->daemon->plan->policy;
-	uint64_t start_ns = clock_now_ns();
-	/* Too large for the stack. */
-	static struct measure_class m;
-	static struct measure_datagrams other;
-
-	for (uint64_t at = request->from; at < policy->class_count; at++) {
-		if (channel_reply_room(reply) == 0 ||
-			(at > request->from && clock_now_ns() - start_ns > SHOW_PAGE_NS)) {
-			channel_reply_next(reply, at, policy->class_count);
-			return 0;
-		}
-		if (!merge_measure(c->daemon, (uint32_t)at, &m))
-			continue;
-		struct rtt_record r = {.lan = show_dist(&m.rtt_lan),
-			.wan = show_dist(&m.rtt_wan),
-			.connect = show_dist(&m.connect),
-			.lan_delayed = m.rtt_delayed[FROM_LAN],
-			.wan_delayed = m.rtt_delayed[FROM_WAN]};
-		merge_datagrams(c->daemon, (uint32_t)at, &other);
-		for (unsigned side = 0; side < 2; side++) {
-			r.icmp[side] = show_dist(&other.echo[side]);
-			r.dns[side] = show_dist(&other.dns[side]);
-			r.quic[side] = show_dist(&other.spin[side]);
-		}
-		show_name(r.class_name, policy->classes[at].name);
-		channel_send_rtt(reply, &r);
-	}
-	return 0;
-}
-
-int show_loss(void *context, const struct page_request *request, struct channel_reply *reply)
-{
-	struct control *c = context;
-	const struct policy *policy = c->daemon->plan->policy;
-	uint64_t classes = (uint64_t)policy->class_count * WAYS, total = classes + c->peers->count;
-	uint64_t now_ns = clock_now_ns();
-	static struct measure_class m;
-
-	for (uint64_t at = request->from; at < total; at++) {
-		struct loss_record r = {0};
-
-		if (channel_reply_room(reply) == 0 ||
-			(at > request->from && clock_now_ns() - now_ns > SHOW_PAGE_NS)) {
-			channel_reply_next(reply, at, total);
-			return 0;
-		}
-		if (at < classes) {
-			/* What the LAN sends goes up. */
-			unsigned way = (unsigned)(at % WAYS);
-			unsigned from = way == WAY_UP ? FROM_LAN : FROM_WAN;
-			if (!merge_measure(c->daemon, (uint32_t)(at / WAYS), &m))
-				continue;
-			show_name(r.class_name, policy->classes[at / WAYS].name);
-			r.way = way;
-			r.packets = m.data_packets[from];
-			r.lost_before = m.retransmits_before[from];
-			r.lost_after = measure_lost_after(&m, from);
-			r.reordered = m.reordered[from];
-			r.duplicate = m.retransmits_needless[from];
-			r.fast = m.retransmits_fast[from];
-			r.timeout = m.retransmits_timeout[from];
-			r.dsacks = m.dsacks[from];
-			r.copies = m.duplicates[from];
-			r.ce = m.ce[from];
-			r.reorder_max_bytes = m.reorder_max_bytes[from];
-			r.zero_windows = m.zero_windows[!from];
-			for (unsigned limit = 0; limit < CHANNEL_LIMITS; limit++)
-				r.limited_ns[limit] = m.limited_ns[from][limit];
-			r.connections = m.connections;
-			r.syn_retries = m.syn_retries;
-			r.refused = m.refused;
-			r.timed_out = m.timed_out;
-			r.resets = m.resets;
-		} else {
-			unsigned i = (unsigned)(at - classes);
-			struct link_seq_counts counts, hellos;
-			peers_received(c, i, now_ns, &counts);
-			link_seq_read(&c->peers->peer[i].session.control, NULL, now_ns, &hellos);
-			link_seq_counts_add(&counts, &hellos);
-			show_name(r.peer, policy->peers[i].name);
-			r.way = WAY_DOWN;
-			r.packets = counts.unique + counts.lost;
-			r.lost_before = counts.lost;
-			r.reordered = counts.reordered;
-			r.duplicate = counts.duplicates;
-		}
-		channel_send_loss(reply, &r);
 	}
 	return 0;
 }

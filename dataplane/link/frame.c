@@ -271,7 +271,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (blob_len > blob_max(path, out) || inner_len == 0)
+	if (blob_len > blob_max(path, out) || inner_len == 0 || inner_len > LINK_ORIGINAL_MAX)
 		return -EMSGSIZE;
 	if (tx->session_id != path->session_id) {
 		tx->source_port = link_source_port(path, tx->lane);
@@ -283,6 +283,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 		.version = LINK_VERSION,
 		.codec = codec,
 		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
+		.class_slot = link_class_slot(pkt->class_id),
 		.lane = tx->lane,
 		.original_len = (uint16_t)inner_len,
 		.seq = (uint32_t)tx->next,
@@ -296,6 +297,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
 		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
 
+	link_class_sent(&tx->classes, path->session_id, shim.class_slot, now_ns);
 	__atomic_store_n(&tx->next, tx->next + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&tx->packets, tx->packets + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&tx->original_bytes, tx->original_bytes + rte_pktmbuf_data_len(in),
@@ -320,7 +322,7 @@ int link_encode_control(
 /* What can be judged by the shim alone. */
 static bool shim_ok(const struct link_shim *s)
 {
-	return s->version == LINK_VERSION && (s->flags & ~LINK_FLAGS_KNOWN) == 0;
+	return s->version == LINK_VERSION;
 }
 
 int link_peek_lane(const uint8_t *payload, uint32_t len)
@@ -338,7 +340,7 @@ int link_peek_lane(const uint8_t *payload, uint32_t len)
 
 /* Note a verified frame in its lane, under the keys of `session_id`. */
 static int count(struct link_seq *lane, uint32_t session_id, const struct link_shim *shim,
-	uint64_t now_ns, uint64_t *delay_ns)
+	uint64_t now_ns, struct link_arrival *arrival)
 {
 	int32_t newer = (int32_t)(session_id - lane->session_id);
 
@@ -347,24 +349,32 @@ static int count(struct link_seq *lane, uint32_t session_id, const struct link_s
 		 * more. */
 		__atomic_store_n(&lane->received, lane->received + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&lane->late, lane->late + 1, __ATOMIC_RELEASE);
+		arrival->verdict = LINK_LATE;
 		return -EALREADY;
 	}
 	if (newer > 0)
 		link_seq_start(lane, session_id, 0);
-	return link_seq_accept(lane, shim->seq, shim->sent, now_ns, delay_ns);
+	arrival->class_slot = shim->class_slot;
+	arrival->session_id = session_id;
+	arrival->sent = shim->sent;
+	return link_seq_accept(lane, shim->seq, shim->sent, now_ns, arrival);
 }
 
 int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct rte_mbuf *out, uint64_t now_ns,
-	uint64_t *delay_ns)
+	struct link_arrival *arrival)
 {
 	const struct pkt *pkt = pkt_of(in);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off);
 	const uint8_t *blob = payload + LINK_SHIM_BYTES;
 	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *), plain[LINK_SHIM_BYTES];
 	uint32_t blob_len, inner_min, session_id;
+	struct link_arrival unasked;
 	struct link_shim shim;
 
+	if (arrival == NULL)
+		arrival = &unasked;
+	arrival->verdict = LINK_NOT_VERIFIED;
 	if (path == NULL || path->session_id == 0)
 		return -DROP_LINK_NO_SESSION;
 	if ((uint32_t)pkt->payload_off + pkt->payload_len > rte_pktmbuf_data_len(in) ||
@@ -401,7 +411,7 @@ int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 			return -DROP_LINK_BAD_CHECK;
 		session_id--;
 	}
-	if (count(&lanes[shim.lane], session_id, &shim, now_ns, delay_ns) != 0)
+	if (count(&lanes[shim.lane], session_id, &shim, now_ns, arrival) != 0)
 		return -DROP_LINK_DUPLICATE;
 
 	int ip = ecn_offset(inner, shim.original_len, path->routed);

@@ -22,6 +22,7 @@
 
 #include <stdint.h>
 
+#include "dataplane/link/class.h"
 #include "dataplane/link/path.h"
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
@@ -30,7 +31,7 @@ struct rte_mbuf;
 
 /*
  * The sending side of one lane: 16 of them (by receiving worker) per sending worker and peer.
- * worker: writes. control thread: reads session_id and next for the hello, and the counters.
+ * worker: writes. control thread: reads session_id, next and classes for the hello, and counters.
  */
 struct link_tx {
 	uint64_t next; /* packets sent in this session: the next sequence number */
@@ -41,6 +42,7 @@ struct link_tx {
 	uint64_t packets;	 /* over all sessions */
 	uint64_t original_bytes; /* frames as the hosts sent them */
 	uint64_t wire_bytes;	 /* link frames */
+	struct link_class_tx classes;
 };
 
 /* A lane that has sent nothing. */
@@ -113,9 +115,9 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  * the frame's own lane is touched, whose worker the caller is. Returns 0 with the inner frame in
  * `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out` holds the
  * IP packet alone, its TTL lowered by the routers that the frame passed, and the caller prepends a
- * link-layer header. *delay_ns (may be NULL): as
- * link_seq_accept(). Otherwise minus an enum reason, nothing to deliver and the contents of `out`
- * undefined:
+ * link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents of `out`
+ * undefined. *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered
+ * or not; LINK_NOT_VERIFIED of others:
  *
  *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
  *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be
@@ -126,6 +128,6 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  */
 int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct rte_mbuf *out, uint64_t now_ns,
-	uint64_t *delay_ns);
+	struct link_arrival *arrival);
 
 #endif

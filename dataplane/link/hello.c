@@ -63,6 +63,13 @@ int link_hello_write(
 	put64(p + 104, hello->received.duplicates);
 	put64(p + 112, hello->received.reordered);
 	put64(p + 120, hello->received.late);
+	p[128] = (uint8_t)(hello->classes.interval >> 8);
+	p[129] = (uint8_t)hello->classes.interval;
+	p[130] = hello->classes.slot;
+	p[131] = 0;
+	memcpy(p + 132, hello->classes.name, LINK_CLASS_NAME_MAX);
+	for (unsigned i = 0; i < LINK_CLASS_SLOTS; i++)
+		link_put32(p + 164 + 4 * i, hello->classes.sent[i]);
 	p += LINK_HELLO_BYTES;
 	for (unsigned i = 0; i < hello->announced; i++, p += LINK_ANNOUNCE_BYTES) {
 		p[0] = hello->announce[i].lane;
@@ -123,6 +130,12 @@ int link_hello_read(const uint8_t *msg, size_t len, const uint8_t key[32], struc
 		.reordered = get64(p + 112),
 		.late = get64(p + 120),
 	};
+	hello->classes.interval = (uint32_t)(p[128] << 8 | p[129]) & LINK_INTERVAL_MASK;
+	hello->classes.slot = p[130] % LINK_CLASS_SLOTS;
+	memcpy(hello->classes.name, p + 132, LINK_CLASS_NAME_MAX);
+	hello->classes.name[LINK_CLASS_NAME_MAX - 1] = '\0';
+	for (unsigned i = 0; i < LINK_CLASS_SLOTS; i++)
+		hello->classes.sent[i] = link_get32(p + 164 + 4 * i);
 	p += LINK_HELLO_BYTES;
 	for (unsigned i = 0; i < hello->announced; i++, p += LINK_ANNOUNCE_BYTES) {
 		hello->announce[i].lane = p[0];

@@ -22,7 +22,12 @@
  *     64  8  receiver's clock in the last hello heard from it, or 0
  *     72  8  ns since that hello
  *     80 48  received, unique, lost, duplicates, reordered, late: what arrived at the sender, 6 x 8
- *    128 5n  announcements: lane (1), next sequence number that the sender will use in it (4)
+ *    128  2  number of an interval that is over (class.h)
+ *    130  1  slot of the class whose name follows; hellos name one after the other
+ *    131  1  reserved, 0
+ *    132 32  that name, NUL behind it; all 0: no class has the slot
+ *    164 64  frames that the sender sent in that interval, by slot: 16 x 4
+ *    228 5n  announcements: lane (1), next sequence number that the sender will use in it (4)
  *    ... 32  keyed BLAKE2b-256 of everything before, shim included; last in every version
  */
 #ifndef SLUICE_LINK_HELLO_H
@@ -32,11 +37,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/link/class.h"
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
 
-#define LINK_HELLO_VERSION 1
-#define LINK_HELLO_BYTES 128 /* without announcements and signature */
+#define LINK_HELLO_VERSION 2
+#define LINK_HELLO_BYTES 228 /* without announcements and signature */
 #define LINK_NONCE_BYTES 16
 #define LINK_SIGNATURE_BYTES 32
 #define LINK_ANNOUNCE_BYTES 5
@@ -57,6 +63,14 @@ enum link_refusal {
 	LINK_REFUSAL_MTU,     /* too small for anything */
 };
 
+/* What a hello says of classes. */
+struct link_hello_classes {
+	uint32_t interval; /* modulo LINK_INTERVAL_MASK + 1 */
+	uint8_t slot;
+	char name[LINK_CLASS_NAME_MAX]; /* of that slot, terminated */
+	uint32_t sent[LINK_CLASS_SLOTS];
+};
+
 /* One hello in host order. */
 struct link_hello {
 	uint32_t seq;  /* from the shim */
@@ -72,6 +86,7 @@ struct link_hello {
 	uint8_t nonce[LINK_NONCE_BYTES], echo[LINK_NONCE_BYTES];
 	uint64_t clock_ns, echo_clock_ns, echo_delay_ns;
 	struct link_seq_counts received; /* jitter_ns is not carried */
+	struct link_hello_classes classes;
 	struct {
 		uint8_t lane;
 		uint32_t next;

@@ -165,6 +165,7 @@ static int say_hello(
 			hello.flags |= LINK_HELLO_READY;
 		link_seq_read(&s->control, NULL, now_ns, &hellos);
 		hello.received = s->report;
+		hello.classes = s->report_classes;
 		link_seq_counts_add(&hello.received, &hellos);
 		for (unsigned i = 0; i < LINK_LANES && hello.announced < LINK_ANNOUNCE_MAX;
 			i++, lane = (lane + 1) % LINK_LANES) {
@@ -308,10 +309,12 @@ static void begin_session(struct link_session *s, const struct link_hello *h, ui
 	link_seq_start(&s->control, s->session_id, h->seq);
 	s->peer_ready = false;
 	s->rtt_ns = s->rtt_min_ns = 0;
+	memset(&s->offset, 0, sizeof(s->offset));
 	s->refused_ns = 0;
 	s->refusal = LINK_REFUSAL_NONE;
 	s->announce_from = 0;
 	memset(s->lane_next, 0, sizeof(s->lane_next));
+	memset(&s->report_classes, 0, sizeof(s->report_classes));
 	hold_ready(s, now_ns);
 }
 
@@ -330,6 +333,8 @@ static void take(struct link_session *s, const struct link_hello *h, uint64_t no
 		s->rtt_ns = now_ns - h->echo_clock_ns - h->echo_delay_ns;
 		if (s->rtt_min_ns == 0 || s->rtt_ns < s->rtt_min_ns)
 			s->rtt_min_ns = s->rtt_ns;
+		link_offset_add(&s->offset, h->echo_clock_ns, h->clock_ns - h->echo_delay_ns,
+			h->clock_ns, now_ns);
 	}
 	if (!s->peer_ready && !was_alive)
 		set_error(s, "we hear the peer, it does not hear us yet");
@@ -404,10 +409,11 @@ int link_session_receive(struct link_session *s, const uint8_t *msg, size_t len,
 }
 
 void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES],
-	const struct link_seq_counts *received)
+	const struct link_seq_counts *received, const struct link_hello_classes *classes)
 {
 	memcpy(s->lane_next, next, sizeof(s->lane_next));
 	s->report = *received;
+	s->report_classes = *classes;
 }
 
 void link_session_fill_path(const struct link_session *s, struct link_path *path)

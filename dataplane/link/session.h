@@ -36,6 +36,7 @@
 #include <stdint.h>
 
 #include "dataplane/link/hello.h"
+#include "dataplane/link/offset.h"
 #include "dataplane/link/path.h"
 #include "dataplane/link/seq.h"
 
@@ -87,6 +88,7 @@ struct link_session {
 	uint64_t rtt_ns, rtt_min_ns; /* of hellos, without the peer's waiting time; 0: not known */
 	struct link_hello peer;	     /* the peer's last hello in the session */
 	struct link_seq control;     /* of the peer's hellos */
+	struct link_offset offset;   /* of the peer's clock, in this session */
 
 	/* The session's own. */
 	uint32_t base_id;	  /* session_id at link_session_init(): no session since then */
@@ -107,6 +109,7 @@ struct link_session {
 	unsigned announce_from; /* lane to begin the next hello's announcements with */
 	uint32_t lane_next[LINK_LANES];
 	struct link_seq_counts report;
+	struct link_hello_classes report_classes;
 };
 
 /*
@@ -139,10 +142,11 @@ uint64_t link_session_next_ns(const struct link_session *s);
 /*
  * What our next hellos report: next[lane] = link_tx_next() of every data lane that we send in, and
  * the sum of what the workers have received (link_seq_read()). Copied. Call it before
- * link_session_tick() when that is due; the totals of hellos themselves are added here.
+ * link_session_tick() when that is due; the totals of hellos themselves are added here. `classes`:
+ * what was sent by class in an interval of this session that is over.
  */
 void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES],
-	const struct link_seq_counts *received);
+	const struct link_seq_counts *received, const struct link_hello_classes *classes);
 
 /* Fill the session's part of a path: keys, session_id, alive, peer_workers, path_mtu. */
 void link_session_fill_path(const struct link_session *s, struct link_path *path);

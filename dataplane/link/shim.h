@@ -23,9 +23,9 @@
  *
  *      0                   1                   2                   3
  *      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
- *     +---+-----+-----+---------------+-------------------------------+
- *     |Ver|Codec|Flags|     Lane      |        Original length        |
- *     +---+-----+-----+---------------+-------------------------------+
+ *     +---+-----+-+-------+---------------+---------------------------+
+ *     |Ver|Codec|F| Class |     Lane      |      Original length      |
+ *     +---+-----+-+-------+---------------+---------------------------+
  *     |                    Sequence number of the lane                |
  *     +---------------------------------------------------------------+
  *     |            Send time, monotonic, units of 1,024 ns            |
@@ -35,7 +35,8 @@
  *
  * Ver      LINK_VERSION.
  * Codec    enum link_codec: what the blob is.
- * Flags    LINK_FLAG_*; a receiver refuses flags it does not know.
+ * F        LINK_FLAG_ROUTED or 0.
+ * Class    slot of the packet's class at the sender (class.h): who lost what. 0 for CONTROL.
  * Lane     sending worker * 16 + receiving worker. Control frames say 255; their codec tells them
  *          from data of lane 255, and they have sequence numbers of their own.
  * Length   of the inner frame before compression; of the message for CONTROL.
@@ -59,11 +60,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LINK_VERSION 1
+#define LINK_VERSION 2
 #define LINK_SHIM_BYTES 16
 #define LINK_LANES 256
-#define LINK_WORKERS_MAX 16   /* workers of either end */
-#define LINK_CONTROL_LANE 255 /* in the lane field of control frames */
+#define LINK_WORKERS_MAX 16    /* workers of either end */
+#define LINK_CONTROL_LANE 255  /* in the lane field of control frames */
 #define LINK_SOURCE_PORT 49152 /* the lowest of a lane */
 #define LINK_SOURCE_PORTS 16384
 #define LINK_CONTROL_SOURCE_PORT (LINK_SOURCE_PORT - 1)
@@ -91,13 +92,14 @@ enum link_codec {
 #define LINK_CODECS (1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4)
 
 #define LINK_FLAG_ROUTED 0x1
-#define LINK_FLAGS_KNOWN LINK_FLAG_ROUTED
+#define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame that the shim can tell */
 
 /* A shim in host order. */
 struct link_shim {
 	uint8_t version;
 	uint8_t codec;
 	uint8_t flags;
+	uint8_t class_slot;
 	uint8_t lane;
 	uint16_t original_len;
 	uint32_t seq;
@@ -124,11 +126,12 @@ static inline uint32_t link_timestamp(uint64_t now_ns)
 	return (uint32_t)(now_ns >> 10);
 }
 
-/* Write the 16 bytes at `p`. Codec and flags must be in range: they come from this program. */
+/* Write the 16 bytes at `p`. All fields must be in range: they come from this program. */
 static inline void link_shim_write(uint8_t *p, const struct link_shim *s)
 {
 	link_put32(p, (uint32_t)s->version << 30 | (uint32_t)s->codec << 27 |
-			      (uint32_t)s->flags << 24 | (uint32_t)s->lane << 16 | s->original_len);
+			      (uint32_t)s->flags << 26 | (uint32_t)s->class_slot << 22 |
+			      (uint32_t)s->lane << 14 | s->original_len);
 	link_put32(p + 4, s->seq);
 	link_put32(p + 8, s->sent);
 	link_put32(p + 12, s->check);
@@ -141,9 +144,10 @@ static inline void link_shim_read(const uint8_t *p, struct link_shim *s)
 
 	s->version = first >> 30;
 	s->codec = first >> 27 & 7;
-	s->flags = first >> 24 & 7;
-	s->lane = first >> 16 & 0xff;
-	s->original_len = first & 0xffff;
+	s->flags = first >> 26 & 1;
+	s->class_slot = first >> 22 & 0xf;
+	s->lane = first >> 14 & 0xff;
+	s->original_len = first & LINK_ORIGINAL_MAX;
 	s->seq = link_get32(p + 4);
 	s->sent = link_get32(p + 8);
 	s->check = link_get32(p + 12);

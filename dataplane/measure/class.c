@@ -73,8 +73,8 @@ void measure_class_subtract(struct measure_class *c, const struct measure_class 
 
 double measure_loss_before(const struct measure_class *c, enum measure_from from)
 {
-	uint64_t again = c->retransmits_after[from] + c->retransmits_needless[from] +
-			 c->duplicates[from];
+	uint64_t again =
+		c->retransmits_after[from] + c->retransmits_needless[from] + c->duplicates[from];
 	uint64_t segments = c->data_packets[from] - again;
 
 	return c->data_packets[from] <= again
@@ -84,12 +84,8 @@ double measure_loss_before(const struct measure_class *c, enum measure_from from
 
 uint64_t measure_lost_after(const struct measure_class *c, enum measure_from from)
 {
-	uint64_t lost = c->retransmits_after[from];
-	/* The receiver also reports what is known here to have come twice. */
-	uint64_t known = c->retransmits_needless[from] + c->duplicates[from];
-	uint64_t needless = c->dsacks[from] > known ? c->dsacks[from] - known : 0;
-
-	return lost > needless ? lost - needless : 0;
+	return measure_lost_of(c->retransmits_after[from], c->retransmits_needless[from],
+		c->duplicates[from], c->dsacks[from]);
 }
 
 double measure_loss_after(const struct measure_class *c, enum measure_from from)

@@ -57,19 +57,19 @@ struct measure_class {
 	uint64_t retransmits_after[2];	  /* the original passed the box, unacknowledged so far */
 	uint64_t retransmits_needless[2]; /* had been acknowledged already: no data was lost */
 	/* The same retransmissions by what caused them: late.c. */
-	uint64_t retransmits_fast[2];	 /* the receiver asked for them */
-	uint64_t retransmits_timeout[2]; /* a timer of the sender */
-	uint64_t dsacks[2];		 /* came twice, says the receiver (RFC 2883) */
-	uint64_t duplicates[2];		 /* copies that the network made before the box */
-	uint64_t reordered[2];		 /* came late, but on the first sending */
-	uint64_t reordered_bytes[2];	 /* what had overtaken them, in sum */
-	uint64_t reordered_ns[2];	 /* how late they came, in sum */
-	uint64_t reorder_max_bytes[2];	 /* merged as the larger, not subtracted */
-	uint64_t zero_windows[2];	 /* receiver full: times its window went to zero */
+	uint64_t retransmits_fast[2];		/* the receiver asked for them */
+	uint64_t retransmits_timeout[2];	/* a timer of the sender */
+	uint64_t dsacks[2];			/* came twice, says the receiver (RFC 2883) */
+	uint64_t duplicates[2];			/* copies that the network made before the box */
+	uint64_t reordered[2];			/* came late, but on the first sending */
+	uint64_t reordered_bytes[2];		/* what had overtaken them, in sum */
+	uint64_t reordered_ns[2];		/* how late they came, in sum */
+	uint64_t reorder_max_bytes[2];		/* merged as the larger, not subtracted */
+	uint64_t zero_windows[2];		/* receiver full: times its window went to zero */
 	uint64_t limited_ns[2][MEASURE_LIMITS]; /* time of transfers by what they waited for */
-	uint64_t ce[2];			 /* packets marked "congestion experienced", */
-	uint64_t ece[2], cwr[2];	 /* and those that answer for it */
-	uint64_t connections;		 /* handshakes completed */
+	uint64_t ce[2];				/* packets marked "congestion experienced", */
+	uint64_t ece[2], cwr[2];		/* and those that answer for it */
+	uint64_t connections;			/* handshakes completed */
 	uint64_t syn_retries;
 	uint64_t refused;   /* RST instead of a SYN-ACK */
 	uint64_t timed_out; /* four SYN without an answer (7 s by RFC 6298) */
@@ -97,7 +97,8 @@ struct measure_flow_view {
 	uint32_t syn_retries;
 	uint32_t mss[2];     /* that its SYN announced */
 	uint32_t options[2]; /* MEASURE_OPTION_* */
-	uint32_t window_bytes[2]; /* that it offers now; 0: none, or how it is scaled is not known */
+	uint32_t
+		window_bytes[2]; /* that it offers now; 0: none, or how it is scaled is not known */
 	uint32_t flight_bytes[2]; /* sent and not acknowledged, as seen here; its largest */
 	uint32_t flight_max_bytes[2];
 	uint64_t limited_ns[2][MEASURE_LIMITS];
@@ -106,12 +107,12 @@ struct measure_flow_view {
 /*
  * Measure one TCP packet: p has PKT_TCP, f is its flow's, `from` the side it came from. now_ns is
  * clock.h time, never going back from call to call. Any field of the packet may lie: figures
- * then do as well, nothing else. Sets PKT_RETRANSMIT on data that has passed the box before. Without
- * p->tcp, options (window scale, SACK) are not looked at. f stays where it is from call to call.
- * Owning worker only.
+ * then do as well, nothing else. Sets PKT_RETRANSMIT on data that has passed the box before.
+ * Without p->tcp, options (window scale, SACK) are not looked at. f stays where it is from call to
+ * call. Owning worker only.
  */
-void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from,
-	uint64_t now_ns, struct measure_class *c);
+void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from, uint64_t now_ns,
+	struct measure_class *c);
 
 /*
  * measure_tcp() for the TCP packets of a burst; other packets are passed over. Every pkt->flow is
@@ -133,6 +134,19 @@ void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *v
 
 /* Add the figures of `from` to `into`, which belongs to the caller (control thread). */
 void measure_class_merge(struct measure_class *into, const struct measure_class *from);
+
+/*
+ * Packets lost behind the box: those sent again after it, less those of them that the receiver says
+ * (DSACK) it had. It also reports what is known here to have come twice, which is no news.
+ */
+static inline uint64_t measure_lost_of(
+	uint64_t after, uint64_t needless, uint64_t duplicates, uint64_t dsacks)
+{
+	uint64_t known = needless + duplicates;
+	uint64_t in_vain = dsacks > known ? dsacks - known : 0;
+
+	return after > in_vain ? after - in_vain : 0;
+}
 
 /*
  * Loss of the data packets sent from side `from`, as a share: on the way to the box, and behind

@@ -102,10 +102,17 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 {
 	struct rte_mbuf *in = arrived(path, payload, len), *out = rte_pktmbuf_alloc(frames_pool());
 	int lane = link_peek_lane(payload, (uint32_t)len);
-	int rc = link_decode(in, path, lanes, out, NOW, NULL);
+	static struct link_class_rx classes;
+	struct link_losses losses = {0};
+	struct link_arrival a;
+	int rc = link_decode(in, path, lanes, out, NOW, &a);
 
 	require(rc <= 0 && -rc < REASON_COUNT);
+	require((a.verdict == LINK_NOT_VERIFIED) <= (rc != 0));
+	link_class_arrived(&classes, &a, in->pkt_len, NOW);
 	if (rc == 0) {
+		link_seq_add_losses(&lanes[lane], &losses);
+		require(losses.periods <= 1);
 		require(lane >= 0 && lane < LINK_LANES);
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
@@ -150,6 +157,23 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 	rte_pktmbuf_free(out);
 }
 
+/* What a hello says of classes, and of clocks, is believed within bounds. */
+static void take_classes(const struct link_session *s, uint64_t now_ns)
+{
+	static struct link_class_loss loss;
+	static struct link_class_rx rx;
+	const struct link_class_rx *const workers[] = {&rx};
+	const struct link_hello_classes *c = &s->peer.classes;
+	int64_t offset_ns;
+	uint64_t uncertainty_ns;
+
+	require(c->slot < LINK_CLASS_SLOTS && strlen(c->name) < LINK_CLASS_NAME_MAX);
+	link_class_announce(&loss, s->session_id, c->interval, c->sent, now_ns);
+	memcpy(loss.name[c->slot], c->name, sizeof(c->name));
+	link_class_settle(&loss, workers, 1, now_ns + (uint64_t)LINK_INTERVAL_SETTLE_NS);
+	link_offset_get(&s->offset, now_ns, &offset_ns, &uncertainty_ns);
+}
+
 static void receive(uint8_t *msg, size_t len, bool is_signed)
 {
 	struct link_session s = fresh;
@@ -164,6 +188,8 @@ static void receive(uint8_t *msg, size_t len, bool is_signed)
 
 		/* An honest answer is possible only to a nonce that has been said. */
 		require(rc <= 0 && (is_signed || rc < 0));
+		if (rc == 0)
+			take_classes(&s, now);
 		while ((rc = link_session_tick(&s, now, out, sizeof(out))) != 0)
 			require(rc > 0 && rc <= (int)sizeof(out));
 	}

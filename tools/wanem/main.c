@@ -82,9 +82,9 @@ static void usage(FILE *out)
 static void on_frame(void *arg, const uint8_t *data, size_t len_bytes, uint64_t rx_ns)
 {
 	struct direction *d = arg;
-	bool is_link = match_udp_dport(data, len_bytes, d->link_port);
+	uint16_t link_source = match_udp_dport(data, len_bytes, d->link_port);
 
-	path_arrive(&d->path, data, len_bytes, is_link, rx_ns);
+	path_arrive(&d->path, data, len_bytes, link_source, rx_ns);
 }
 
 /* True if anything came in. */
@@ -147,7 +147,13 @@ static void print_direction(struct direction *d, FILE *out)
 		path_in_transit(p), p->queue.packets, p->queue.bytes, p->memory_bytes);
 	fputs(",\"link\":{", out);
 	print_counters(&p->link, out);
-	fputs("},\"settings\":", out);
+	fputs("},\"lanes\":[", out);
+	for (unsigned i = 0; i < p->lanes; i++) {
+		fprintf(out, "%s{\"source_port\":%u,", i == 0 ? "" : ",", p->lane[i].source_port);
+		print_counters(&p->lane[i].count, out);
+		fputs("}", out);
+	}
+	fputs("],\"settings\":", out);
 	impair_print(&p->impair.set, out);
 	fputs("}", out);
 }

@@ -10,32 +10,32 @@ static uint16_t be16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
-bool match_udp_dport(const uint8_t *data, size_t len_bytes, uint16_t port)
+uint16_t match_udp_dport(const uint8_t *data, size_t len_bytes, uint16_t port)
 {
 	size_t at = 12; /* the ethertype */
 	uint16_t type;
 
 	if (!port || len_bytes < 14)
-		return false;
+		return 0;
 	type = be16(data + at);
 	while (type == 0x8100 || type == 0x88a8) {
 		at += 4;
 		if (len_bytes < at + 2)
-			return false;
+			return 0;
 		type = be16(data + at);
 	}
 	at += 2;
 	if (type == 0x0800) {
 		if (len_bytes < at + 20 || data[at] >> 4 != 4 || data[at + 9] != 17 ||
 			(be16(data + at + 6) & 0x1fff))
-			return false;
+			return 0;
 		at += (size_t)(data[at] & 15) * 4;
 	} else if (type == 0x86dd) {
 		if (len_bytes < at + 40 || data[at + 6] != 17)
-			return false;
+			return 0;
 		at += 40;
 	} else {
-		return false;
+		return 0;
 	}
-	return len_bytes >= at + 8 && be16(data + at + 2) == port;
+	return len_bytes >= at + 8 && be16(data + at + 2) == port ? be16(data + at) : 0;
 }

@@ -14,6 +14,8 @@
 		(p)->all.field += (n);                                                             \
 		if ((f)->is_link)                                                                  \
 			(p)->link.field += (n);                                                    \
+		if ((f)->lane)                                                                     \
+			(f)->lane->count.field += (n);                                             \
 	} while (0)
 
 static void append(struct frame_list *l, struct frame *f)
@@ -212,10 +214,26 @@ static bool queue_has_room(const struct path *p, size_t len_bytes)
 	return p->queue.bytes + len_bytes <= impair_queue_bytes(s);
 }
 
-void path_arrive(struct path *p, const void *data, size_t len_bytes, bool is_link, uint64_t rx_ns)
+static struct path_lane *lane_of(struct path *p, uint16_t link_source)
+{
+	if (!link_source)
+		return NULL;
+	for (unsigned i = 0; i < p->lanes; i++)
+		if (p->lane[i].source_port == link_source)
+			return &p->lane[i];
+	if (p->lanes == PATH_LANES)
+		return NULL;
+	p->lane[p->lanes].source_port = link_source;
+	return &p->lane[p->lanes++];
+}
+
+void path_arrive(
+	struct path *p, const void *data, size_t len_bytes, uint16_t link_source, uint64_t rx_ns)
 {
 	struct frame *f = frame_new(p, data, len_bytes);
-	struct frame nobody = {.is_link = is_link};
+	bool is_link = link_source != 0;
+	struct path_lane *lane = lane_of(p, link_source);
+	struct frame nobody = {.is_link = is_link, .lane = lane};
 	/* Drawn for every frame, also those that find no room: the next one's fate is the same. */
 	struct fate fate = impair_decide(&p->impair, len_bytes, is_link);
 
@@ -228,6 +246,7 @@ void path_arrive(struct path *p, const void *data, size_t len_bytes, bool is_lin
 	}
 	f->seq = p->arrivals;
 	f->is_link = is_link;
+	f->lane = lane;
 	f->fate = fate;
 	serve(p, rx_ns);
 	if (!p->impair.set.rate_bps) {
@@ -298,6 +317,10 @@ void path_sent(struct path *p, struct frame *f)
 		p->all.reordered++;
 	if (!f->is_copy && f->is_link && f->seq < p->sent_link_seq)
 		p->link.reordered++;
+	if (f->lane && !f->is_copy && f->seq < f->lane->sent_seq)
+		f->lane->count.reordered++;
+	if (f->lane && f->lane->sent_seq < f->seq)
+		f->lane->sent_seq = f->seq;
 	if (p->sent_seq < f->seq)
 		p->sent_seq = f->seq;
 	if (f->is_link && p->sent_link_seq < f->seq)

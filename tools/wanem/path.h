@@ -14,7 +14,10 @@
 /* A frame held for reordering by count waits at most this long for frames to overtake it. */
 #define PATH_HOLD_MAX_NS 100000000u
 
-/* What happened to frames, once for all of them and once for those to the link's UDP port.
+/* Source ports of link frames that are counted one by one: the first that come. */
+#define PATH_LANES 16
+
+/* What happened to frames: all of them, those to the link's UDP port, and these by source port.
  * received + duplicated = sent + lost_random + lost_ge + queue_dropped + no_memory + send_errors
  *                         + in_transit, at any moment. */
 #define PATH_COUNTERS(C)                                                                           \
@@ -38,9 +41,17 @@ struct path_counters {
 #undef PATH_COUNTER_FIELD
 };
 
+/* Link frames of one UDP source port. Reordered: sent after a later one of the same port. */
+struct path_lane {
+	uint16_t source_port;
+	uint64_t sent_seq; /* highest sent */
+	struct path_counters count;
+};
+
 struct frame {
 	struct frame *next;
-	uint64_t seq;	 /* order of arrival, from 1 */
+	struct path_lane *lane; /* NULL: no link frame, or no room to count it by itself */
+	uint64_t seq;		/* order of arrival, from 1 */
 	uint64_t out_ns; /* when it is due; while held for a count: when it is due regardless */
 	struct fate fate;
 	uint32_t len_bytes;
@@ -65,6 +76,8 @@ struct due {
 struct path {
 	struct impair impair;
 	struct path_counters all, link;
+	struct path_lane lane[PATH_LANES];
+	unsigned lanes;
 	uint64_t arrivals;
 	uint64_t memory_bytes;
 
@@ -89,8 +102,10 @@ void path_init(struct path *p, unsigned direction, uint64_t seed);
 /* Frees all frames. */
 void path_free(struct path *p);
 
-/* A frame came in at rx_ns (never before an earlier one): copies it and settles its fate. */
-void path_arrive(struct path *p, const void *data, size_t len_bytes, bool is_link, uint64_t rx_ns);
+/* A frame came in at rx_ns (never before an earlier one): copies it and settles its fate.
+ * link_source: UDP source port of a link frame, 0 for any other. */
+void path_arrive(
+	struct path *p, const void *data, size_t len_bytes, uint16_t link_source, uint64_t rx_ns);
 
 /* Takes the next frame that is to be sent by now_ns, in sending order; NULL: none. The caller must
  * then call path_sent() or path_send_failed(), in the order of taking; both free the frame. */

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """sluicectl as a user and as a program see it, against fake_daemon: every command's text or JSON,
 exit codes, error sentences, the shell, a closed pipe. Run: cli_test.py SLUICECTL FAKE_DAEMON"""
+import fcntl
 import json
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 SLUICECTL, FAKE_DAEMON = sys.argv[1:3]
@@ -95,8 +98,8 @@ def test_runs():
 
 
 def test_json():
-    for subject in ("status links ports workers classes shaper stamp flows peers rtt loss "
-                    "transactions compression drops policy").split():
+    for subject in ("status links ports workers classes shaper stamp flows peers rtt loss box "
+                    "history transactions compression drops policy").split():
         result = ctl("show", subject, json_mode=True)
         try:
             document = json.loads(result.stdout)
@@ -148,6 +151,16 @@ def test_json():
     d = json.loads(ctl("show", "peers", json_mode=True).stdout)["peers"][0]
     check("peer fields", d["state"] == "up" and d["rx_lost"] == 10 and d["rx_loss"] == 0.01 and
           d["error"].startswith("peer fell silent ?"), d)
+    path = d["path"]
+    check("path of a peer", path["loss"] == 10 / (990 - 2 + 10) and path["loss_periods"] == 4 and
+          path["one_way_delay_ns"] == -2000 and path["one_way_uncertainty_ns"] == 20 * 10**6 and
+          [x["loss_periods"] for x in path["sizes"]] == [2, 0, 1, 1, 0, 0, 0, 0] and
+          [(x["class"], x["lost"]) for x in path["classes"]] == [("voice", 6), ("(others)", 4)],
+          path)
+    d = json.loads(ctl("show", "history", "--of", "class", "voice", "--span", "10m",
+                       json_mode=True).stdout)
+    check("history rows", d["of"] == "class" and d["name"] == "voice" and len(d["history"]) == 60 and
+          d["history"][0]["rate_up_bps"] is None and d["history"][59]["rate_up_bps"] == 59e6, d)
     d = json.loads(ctl("show", "drops", json_mode=True).stdout)
     aqm = [x for x in d["drops"] if x["reason"] == "aqm"][0]
     check("drops sum the workers", aqm["packets"] == 24 and aqm["kind"] == "dropped" and
@@ -461,6 +474,16 @@ def test_shell():
         check("completes behind set flow-rate", until(b"set flow-rate voice "))
         os.write(fd, b"unl\t\n")
         check("and its value", until(b"flow_rate=unlimited"))
+        os.write(fd, b"show peers d\t")
+        check("completes a peer's name", until(b"show peers dc "))
+        os.write(fd, b"--window 15\t\n")
+        check("and a window", until(b"15m ") and until(b"LOSS PERIODS"))
+        os.write(fd, b"show history --of cl\t")
+        check("completes whose history", until(b"class "))
+        os.write(fd, b"vo\t")
+        check("and its name", until(b"voice "))
+        os.write(fd, b"--fig\tbu\t\n")
+        check("and a figure", until(b"share of the workers' time"))
         os.write(fd, b"exit\n")
         end = time.monotonic() + 10
         done = (0, 0)
@@ -476,6 +499,48 @@ def test_shell():
         history = os.path.join(home, ".sluicectl_history")
         check("history is kept", os.path.exists(history) and
               b"set\\040class\\040voice" in open(history, "rb").read().replace(b" ", b"\\040"))
+
+
+def test_history():
+    """The plot as plain text, and on a terminal, as wide as that."""
+    result = ctl("show", "history", "--span", "2h")
+    lines = result.stdout.splitlines()
+    check("plots as plain text", result.returncode == 0 and result.stdout.isascii() and
+          max(map(len, lines)) <= 80 and lines[0].startswith("rate up: mean 29.5 Mbit/s, most ") and
+          lines[1].startswith(" 60.0 Mbit/s |") and
+          any(line.startswith("rate down: ") for line in lines), result)
+    left, right = lines[-2][14:47], lines[-2][47:]
+    check("what is not known is left empty", left.strip() == "" and set(right) == {"#"}, lines[-2])
+    for args, error in (
+            (("--of", "class", "vioce"), "unknown class 'vioce'"),
+            (("--of", "class"), "--of takes two words: link, class or peer, and a name"),
+            (("--of", "host", "x"), '--of "host": take one of link, class, peer'),
+            (("--span", "2d"), '--span "2d": take a time from 1m to 24h, like 90s, 15m or 6h'),
+            (("--figure", "x"), '--figure "x": take one of rate, rtt, loss, queue, delay, drops, '
+                                'busy')):
+        result = ctl("show", "history", *args)
+        check("show history " + " ".join(args), result.returncode == 1 and error in result.stderr,
+              result)
+    for locale, dots in (("C.UTF-8", True), ("C", False)):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ.update(TERM="xterm", LC_ALL=locale)
+            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+            os.execv(SLUICECTL, [SLUICECTL, "-i", INSTANCE, "show", "history"])
+        seen = b""
+        while True:
+            try:
+                piece = os.read(fd, 65536)
+            except OSError:
+                piece = b""
+            if not piece:
+                break
+            seen += piece
+        os.close(fd)
+        os.waitpid(pid, 0)
+        lines = seen.decode().splitlines()
+        check("plots on a terminal, %s" % locale, max(map(len, lines)) <= 60 and len(lines) <= 23 and
+              any("\u2801" <= c <= "\u28ff" for c in seen.decode()) == dots, lines)
 
 
 def test_top():
@@ -537,6 +602,7 @@ def main():
         test_changes()
         test_policy()
         test_shell()
+        test_history()
         test_top()
         test_pipe_and_speed()
         second = subprocess.run([FAKE_DAEMON, INSTANCE], capture_output=True, text=True, timeout=10)

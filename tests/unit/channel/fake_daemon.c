@@ -352,7 +352,88 @@ static int on_transactions(
 	return 0;
 }
 
-static int on_rtt(void *context, const struct page_request *request, struct channel_reply *reply)
+static int on_paths(
+	void *context, const struct window_request *request, struct channel_reply *reply)
+{
+	struct path_record record = {.name = "dc",
+		.window_ns = request->window == CHANNEL_WINDOW_10S ? 10ull * SECONDS : 3600ull * SECONDS,
+		.received = 990,
+		.lost = 10,
+		.duplicate = 2,
+		.reordered = 5,
+		.loss_periods = 4,
+		.loss_longest = 5,
+		.loss_noticeable = 7,
+		.loss_runs = {2, 0, 1, 1},
+		.extents = {3, 1, 1},
+		.extent_max = 4,
+		.late_mean_ns = MS,
+		.late_max_ns = 3 * MS,
+		.has_delay = 1,
+		.delay_ns = -2000,
+		.delay_uncertainty_ns = 20 * MS,
+		.rx_bps = 12000000,
+		.tx_bps = 3000000,
+		.delay_variation = dist(MS),
+		.ipdv = dist(20000)};
+
+	return channel_send_paths(reply, &record);
+}
+
+static int on_peer_classes(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	struct peer_class_record record = {.peer = "dc",
+		.class_name = "voice",
+		.received = 500,
+		.bytes = 50000,
+		.sent = 505,
+		.lost = 6,
+		.duplicate = 1,
+		.delay_variation = dist(MS)};
+
+	channel_send_peer_classes(reply, &record);
+	record = (struct peer_class_record){.peer = "dc", .received = 490, .sent = 494, .lost = 4};
+	return channel_send_peer_classes(reply, &record);
+}
+
+static int on_box(void *context, const struct window_request *request, struct channel_reply *reply)
+{
+	struct box_record record = {.class_name = "voice",
+		.window_ns = 10ull * SECONDS,
+		.box = dist(20000),
+		.queue = dist(5000)};
+
+	return channel_send_box(reply, &record);
+}
+
+/* Two hours, the first half of them without figures. */
+static int on_history(
+	void *context, const struct history_request *request, struct channel_reply *reply)
+{
+	uint64_t count = request->span_ns / (10ull * SECONDS);
+
+	if (request->subject == CHANNEL_CLASS && strcmp(request->name, "voice") != 0) {
+		channel_reply_error(reply, "unknown class '%s'", request->name);
+		return -ENOENT;
+	}
+	for (uint64_t i = request->from; i < count; i++) {
+		struct history_record r = {.end_realtime_ns = (1700000000ull + 10 * i) * SECONDS};
+
+		if (channel_reply_room(reply) == 0) {
+			channel_reply_next(reply, i, count);
+			return 0;
+		}
+		for (int k = 0; i >= count / 2 && k < CHANNEL_HISTORY_FIGURES; k++) {
+			r.known |= 1ull << k;
+			r.figure[k] = k < 2 ? (double)(i % 60) * 1e6 : (double)((i + 1) % 50) * 1e6;
+		}
+		channel_send_history(reply, &r);
+	}
+	return 0;
+}
+
+static int on_rtt(void *context, const struct window_request *request, struct channel_reply *reply)
 {
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
 		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS),
@@ -364,7 +445,7 @@ static int on_rtt(void *context, const struct page_request *request, struct chan
 	return 0;
 }
 
-static int on_loss(void *context, const struct page_request *request, struct channel_reply *reply)
+static int on_loss(void *context, const struct window_request *request, struct channel_reply *reply)
 {
 	struct loss_record record = {.class_name = "bulk",
 		.way = CHANNEL_DOWN,
@@ -543,6 +624,10 @@ static const struct channel_handlers handlers = {
 	.speedtest = fake_speedtest,
 	.flows = on_flows,
 	.peers = on_peers,
+	.paths = on_paths,
+	.peer_classes = on_peer_classes,
+	.box = on_box,
+	.history = on_history,
 	.rtt = on_rtt,
 	.transactions = on_transactions,
 	.loss = on_loss,

@@ -461,13 +461,13 @@ static void test_unknown(void)
 		CU_ASSERT_EQUAL(
 			link_decode(frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
 	}
-	CU_ASSERT_EQUAL(link_peek_lane((const uint8_t *)"\x48\x07", 2), -1);
+	CU_ASSERT_EQUAL(link_peek_lane((const uint8_t *)"\x88\x01", 2), -1);
 	CU_ASSERT_EQUAL(
-		link_peek_lane((const uint8_t *)"\x48\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), 7);
+		link_peek_lane((const uint8_t *)"\x88\x01\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), 7);
 	CU_ASSERT_EQUAL(
-		link_peek_lane((const uint8_t *)"\x88\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), -1);
+		link_peek_lane((const uint8_t *)"\x48\x01\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), -1);
 	CU_ASSERT_EQUAL(
-		link_peek_lane((const uint8_t *)"\x4a\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), -1);
+		link_peek_lane((const uint8_t *)"\xc8\x01\xc0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), -1);
 	CU_ASSERT_EQUAL(link_peek_lane((const uint8_t *)"\x78\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16),
 		LINK_PEEK_CONTROL);
 

@@ -28,6 +28,44 @@ static int by_time(const void *a, const void *b)
 			      : (x->number > y->number) - (x->number < y->number);
 }
 
+/* RFC 3357: runs of what never came (or came too late to be taken), from the array. */
+static void want_losses(const uint8_t *seen, int64_t count, struct link_losses *want)
+{
+	int64_t before = -1000;
+
+	memset(want, 0, sizeof(*want));
+	for (int64_t n = 0, run = 0; n <= count; n++) {
+		if (n < count && !seen[n]) {
+			run++;
+			want->noticeable += n - before <= LINK_LOSS_CONSTRAINT;
+			before = n;
+			continue;
+		}
+		if (run > 0) {
+			static const int64_t most[] = {1, 2, 4, 8, 16, 32, 64, INT64_MAX};
+			int size = 0;
+			while (run > most[size])
+				size++;
+			want->run[size]++;
+			want->periods++;
+			if ((uint64_t)run > want->longest)
+				want->longest = (uint64_t)run;
+		}
+		run = 0;
+	}
+}
+
+/* RFC 4737, 4.2.2: accepted[] are the numbers in order of arrival; the extent of the last one
+ * reaches back to the first that has a higher number. */
+static uint64_t want_extent(const int64_t *accepted, uint32_t count)
+{
+	uint32_t i = 0;
+
+	while (accepted[i] < accepted[count - 1])
+		i++;
+	return count - 1 - i;
+}
+
 /* `count` packets from `first` on, lost, doubled and shuffled by `jitter` positions, with a few
  * delayed by up to `far`. Compares every answer and every counter. */
 static void against_model(uint32_t first, uint32_t count, double loss, double dup, uint32_t jitter,
@@ -36,7 +74,11 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 	struct arrival *list = malloc(2 * count * sizeof(*list));
 	uint8_t *seen = calloc(count, 1);
 	struct link_seq *seq = aligned_alloc(64, sizeof(*seq));
+	int64_t *accepted = malloc(count * sizeof(*accepted));
 	struct link_seq_counts got, want = {0};
+	struct link_losses losses = {0}, losses_want;
+	struct link_reordering r = {0};
+	uint64_t extent_sum = 0, extent_max = 0, known = 0;
 	uint32_t arrivals = 0;
 	int64_t highest = -1;
 
@@ -61,7 +103,10 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 	link_seq_start(seq, 1, first);
 	for (uint32_t i = 0; i < arrivals; i++) {
 		int64_t n = (int64_t)list[i].number;
-		int rc = link_seq_accept(seq, first + (uint32_t)n, 0, list[i].at, NULL);
+		struct link_arrival a;
+		uint64_t max_before = seq->reordering.extent_max,
+			 unknown = seq->reordering.extent_unknown;
+		int rc = link_seq_accept(seq, first + (uint32_t)n, 0, list[i].at, &a);
 		int expected = 0;
 
 		want.received++;
@@ -72,9 +117,19 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 			want.duplicates++;
 			expected = -EALREADY;
 		} else {
-			want.unique++;
+			accepted[want.unique++] = n;
 			want.reordered += n < highest;
 			seen[n] = 1;
+			CU_ASSERT_EQUAL(a.is_reordered, n < highest);
+			/* Looking back is quadratic: for the first thousands only. */
+			if (n < highest && want.unique < 8000 &&
+				seq->reordering.extent_unknown == unknown) {
+				uint64_t extent = want_extent(accepted, (uint32_t)want.unique);
+				if (extent > max_before)
+					CU_ASSERT_EQUAL(seq->reordering.extent_max, extent);
+				extent_max = extent > extent_max ? extent : extent_max;
+				extent_sum++;
+			}
 		}
 		if (n > highest)
 			highest = n;
@@ -89,6 +144,20 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 	CU_ASSERT_EQUAL(got.duplicates, want.duplicates);
 	CU_ASSERT_EQUAL(got.reordered, want.reordered);
 	CU_ASSERT_EQUAL(got.late, want.late);
+	link_seq_add_losses(seq, &losses);
+	want_losses(seen, highest + 1, &losses_want);
+	CU_ASSERT_EQUAL(memcmp(&losses, &losses_want, sizeof(losses)), 0);
+	link_seq_add_reordering(seq, &r);
+	for (int i = 0; i < LINK_SIZES; i++)
+		known += r.extent[i];
+	CU_ASSERT_EQUAL(known + r.extent_unknown, want.reordered);
+	CU_ASSERT(r.extent_max >= extent_max && known >= extent_sum);
+	/* Reading changes nothing, and a new session closes what is open. */
+	link_seq_start(seq, 2, 0);
+	memset(&losses, 0, sizeof(losses));
+	link_seq_add_losses(seq, &losses);
+	CU_ASSERT_EQUAL(memcmp(&losses, &losses_want, sizeof(losses)), 0);
+	free(accepted);
 	free(list);
 	free(seen);
 	free(seq);
@@ -148,6 +217,34 @@ static void test_edges(void)
 	CU_ASSERT_EQUAL(arrive(1000000 - LINK_SEQ_WINDOW), -EALREADY);
 	link_seq_read(&lane, NULL, 0, &got);
 	CU_ASSERT_EQUAL(got.lost + got.unique, 1000001);
+}
+
+/* Extents and late times by hand: 0 1 5 6 2 3 7 4, one a millisecond. */
+static void test_extent(void)
+{
+	static const uint32_t order[] = {0, 1, 5, 6, 2, 3, 7, 4};
+	struct link_reordering r = {0};
+	struct link_losses losses = {0};
+
+	memset(&lane, 0, sizeof(lane));
+	link_seq_start(&lane, 1, 0);
+	for (uint32_t i = 0; i < 8; i++)
+		link_seq_accept(&lane, order[i], 0, i * 1024 * 1000, NULL);
+	link_seq_add_reordering(&lane, &r);
+	/* 2 and 3 and 4 all wait behind 5: extents 2, 3, 5. */
+	CU_ASSERT(r.extent[1] == 1 && r.extent[2] == 1 && r.extent[3] == 1);
+	CU_ASSERT_EQUAL(r.extent_max, 5);
+	CU_ASSERT_EQUAL(r.late_max_ns, 5 * 1024 * 1000);
+	CU_ASSERT_EQUAL(r.late_sum_ns, 10 * 1024 * 1000);
+	link_seq_add_losses(&lane, &losses);
+	CU_ASSERT_EQUAL(losses.periods, 0);
+	/* A billion are jumped over: one period, at once. */
+	arrive(1000000007);
+	link_seq_add_losses(&lane, &losses);
+	CU_ASSERT_EQUAL(losses.periods, 1);
+	CU_ASSERT_EQUAL(losses.longest, 1000000007 - 8);
+	CU_ASSERT_EQUAL(losses.run[LINK_SIZES - 1], 1);
+	CU_ASSERT_EQUAL(losses.noticeable, 1000000007 - 8 - 1);
 }
 
 static void test_sessions(void)
@@ -254,17 +351,20 @@ static void test_delay(void)
 	memset(&lane, 0, sizeof(lane));
 	for (uint32_t i = 0; i < 5000; i++) {
 		uint64_t sent = now += 100000;
-		uint64_t transit = 20 * MS + data_next(&seed) % (5 * MS), delay = 0;
+		uint64_t transit = 20 * MS + data_next(&seed) % (5 * MS);
+		struct link_arrival a = {0};
 		double d;
 
 		if (transit < least)
 			least = transit;
 		CU_ASSERT_EQUAL(link_seq_accept(&lane, i, link_timestamp(sent + offset),
-					sent + transit, &delay),
+					sent + transit, &a),
 			0);
 		/* Both clocks are cut to 1,024 ns. */
-		CU_ASSERT(llabs((long long)(delay - (transit - least))) <= 2048);
+		CU_ASSERT(llabs((long long)(a.delay_ns - (transit - least))) <= 2048);
 		d = i == 0 ? 0 : (double)transit - before;
+		CU_ASSERT_EQUAL(a.has_ipdv, i > 0);
+		CU_ASSERT(i == 0 || llabs((long long)((double)a.ipdv_ns - d)) <= 2048);
 		before = (double)transit;
 		jitter += ((d < 0 ? -d : d) - jitter) / 16;
 	}
@@ -280,24 +380,29 @@ static void test_drift(void)
 
 	memset(&lane, 0, sizeof(lane));
 	for (uint32_t i = 0; i < 864000; i++) {
-		uint64_t sent = i * 100 * MS, delay = 0;
+		uint64_t sent = i * 100 * MS;
+		struct link_arrival a = {0};
 
-		link_seq_accept(
-			&lane, i, link_timestamp(sent), sent + 20 * MS + sent / 20000, &delay);
-		if (delay > worst)
-			worst = delay;
+		link_seq_accept(&lane, i, link_timestamp(sent), sent + 20 * MS + sent / 20000, &a);
+		if (a.delay_ns > worst)
+			worst = a.delay_ns;
 	}
 	CU_ASSERT(worst < 2 * MS);
 
 	/* Hours of silence, then another path 30 ms longer: a new minimum, not 30 ms for ever. */
-	uint64_t delay, sent = 864000 * 100 * MS + 5 * 3600 * SECOND;
+	uint64_t sent = 864000 * 100 * MS + 5 * 3600 * SECOND;
+	struct link_arrival a = {.delay_ns = 1};
+	uint32_t transit;
 
-	link_seq_accept(&lane, 864000, link_timestamp(sent), sent + 50 * MS, &delay);
-	CU_ASSERT_EQUAL(delay, 0);
+	CU_ASSERT(!link_seq_least_transit(&lane, sent, &transit));
+	link_seq_accept(&lane, 864000, link_timestamp(sent), sent + 50 * MS, &a);
+	CU_ASSERT_EQUAL(a.delay_ns, 0);
+	CU_ASSERT(link_seq_least_transit(&lane, sent, &transit));
+	CU_ASSERT(transit * UINT64_C(1024) + 2048 > 50 * MS && transit * 1024 < 50 * MS + 2048);
 }
 
 UNIT_TESTS("link-seq", {"equals a model that remembers everything", test_model},
-	{"edges of window and session", test_edges},
+	{"edges of window and session", test_edges}, {"extents and periods by hand", test_extent},
 	{"a new session goes on counting", test_sessions},
 	{"announced packets that never come are lost", test_tail},
 	{"jitter and one-way delay", test_delay}, {"clock drift is not delay", test_drift})

@@ -172,7 +172,7 @@ static void test_damage(void)
 	w.end[0].s.lane_next[3] = 9;
 	while ((len = link_session_tick(&w.end[0].s, w.now_ns, out, sizeof(out))) == 0)
 		w.now_ns = link_session_next_ns(&w.end[0].s);
-	CU_ASSERT_EQUAL(len, 16 + 128 + 5 + 32);
+	CU_ASSERT_EQUAL(len, 16 + 228 + 5 + 32);
 	copy = w.end[1].s;
 	for (int cut = 0; cut < len; cut++) {
 		int rc =

@@ -83,6 +83,40 @@ static void test_config(void)
 	CU_ASSERT_EQUAL(path.session_id, 0);
 }
 
+/* The peer's clock, through jitter and loss, with the two ways unequal: the truth is within what is
+ * said to be uncertain, and that is half the least round trip. */
+static void test_offset(void)
+{
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		uint64_t uncertain_ns, least_ns;
+		int64_t offset_ns;
+
+		set_up(seed);
+		w.delay_ns[0] = 5 * MS * (1 + seed % 4);
+		w.delay_ns[1] = 5 * MS * (1 + seed / 4 % 4);
+		w.jitter_ns[0] = w.jitter_ns[1] = 40 * MS;
+		w.loss[0] = w.loss[1] = 0.1;
+		boot(0);
+		boot(1);
+		run(w.now_ns + 10 * SECOND);
+		for (int i = 0; i < 2; i++) {
+			const struct end *e = &w.end[i];
+			int64_t truth_ns = (int64_t)(w.end[!i].clock_ns - e->clock_ns);
+			least_ns = w.delay_ns[0] + w.delay_ns[1];
+
+			CU_ASSERT_FATAL(link_offset_get(
+				&e->s.offset, w.now_ns + e->clock_ns, &offset_ns, &uncertain_ns));
+			CU_ASSERT((uint64_t)llabs(offset_ns - truth_ns) <= uncertain_ns);
+			CU_ASSERT(uncertain_ns >= least_ns / 2);
+			CU_ASSERT(uncertain_ns <= least_ns / 2 + 10 * MS);
+			/* Nothing heard for long: no figure. */
+			CU_ASSERT(!link_offset_get(&e->s.offset,
+				w.now_ns + e->clock_ns + 2 * LINK_OFFSET_AGE_NS, &offset_ns,
+				&uncertain_ns));
+		}
+	}
+}
+
 /* Loss, duplicates and reordering of hellos, both ways, counted exactly and survived. */
 static void test_bad_channel(void)
 {
@@ -215,11 +249,15 @@ static void test_report(void)
 	static struct link_seq lane;
 	struct link_seq_counts got, total = {.received = 10, .unique = 9, .lost = 4, .late = 1};
 	uint32_t next[LINK_LANES] = {0}, heard[LINK_LANES] = {0};
+	struct link_hello_classes classes = {.interval = 0xfed,
+		.slot = 15,
+		.name = "voice",
+		.sent = {[0] = 1, [15] = UINT32_MAX}};
 
 	start(1);
 	for (uint32_t l = 0; l < LINK_LANES; l++)
 		next[l] = l % 5 == 0 ? 0 : 1000 + l;
-	link_session_report(&w.end[0].s, next, &total);
+	link_session_report(&w.end[0].s, next, &total, &classes);
 	for (int k = 0; k < 10; k++) {
 		run(w.now_ns + LINK_HELLO_NS);
 		const struct link_hello *h = &w.end[1].s.peer;
@@ -231,6 +269,7 @@ static void test_report(void)
 		}
 	}
 	CU_ASSERT(memcmp(heard, next, sizeof(next)) == 0);
+	CU_ASSERT(memcmp(&w.end[1].s.peer.classes, &classes, sizeof(classes)) == 0);
 	CU_ASSERT_EQUAL(w.end[1].s.peer.received.late, 1);
 	CU_ASSERT(w.end[1].s.peer.received.lost == 4);
 	CU_ASSERT(w.end[1].s.peer.received.unique > 9);
@@ -242,6 +281,7 @@ static void test_report(void)
 	run(w.now_ns + SECOND);
 	CU_ASSERT(both_up());
 	CU_ASSERT_EQUAL(w.end[1].s.peer.announced, 0);
+	CU_ASSERT_EQUAL(w.end[1].s.peer.classes.sent[15], 0);
 }
 
 /* Anything at random, for an hour of virtual time; and peace in the end. */
@@ -292,5 +332,5 @@ static void test_chaos(void)
 UNIT_TESTS("link-session", {"two ends come up", test_up}, {"configuration is checked", test_config},
 	{"loss, duplicates and reordering", test_bad_channel},
 	{"a dead peer is noticed in a second", test_dead},
-	{"a restarted peer is back in two hellos", test_restart},
+	{"a restarted peer is back in two hellos", test_restart}, {"the peer's clock", test_offset},
 	{"reports and announcements", test_report}, {"chaos ends in order", test_chaos})
