@@ -186,12 +186,13 @@ def end_captures(captures):
 
 
 def traffic(lab, case):
-    server = SERVER if case.family == 4 else SERVER6
+    """An upload and a download at once, paced by the senders' kernels."""
     loads = []
-    for port, extra in zip(PORTS, ((), ("-R",))):
-        loads.append(lab.start("client", "iperf3", "-c", server, "-p", port, "-P", case.flows, "-t",
-                               case.seconds, "--fq-rate", f"{case.mbit / case.flows}M",
-                               *extra))
+    for port, site, to, to6 in ((PORTS[0], "client", SERVER, SERVER6),
+                                (PORTS[1], "server", CLIENT, CLIENT6)):
+        loads.append(lab.start(site, "iperf3", "-c", to if case.family == 4 else to6, "-p", port,
+                               "-P", case.flows, "-t", case.seconds, "--fq-rate",
+                               f"{case.mbit / case.flows}M"))
     for load in loads:
         load.wait(case.seconds + 60)
 
@@ -347,7 +348,7 @@ def check_daemon(before, after, measured, sums):
         spurious = max(0, sums[side]["dsack"] - known)
         want[f"lost_after_{way}"] = max(0, sums[side]["after"] - spurious)
     for name, value in want.items():
-        need(abs(seen[name] - value) <= 3 + 0.02 * value,
+        need(abs(seen[name] - value) <= 3 + 0.03 * value,
              f"the daemon counted {seen[name]} {name}, the same code over the capture {value:.0f}")
 
 
@@ -362,8 +363,8 @@ def main():
     with Lab("--delay", "2500us", "--rate", "0") as lab:
         for site in "ab":
             lab.ctl(site, "set", "compression", "off")
-        for port in PORTS:
-            lab.iperf_server(port=port)
+        for site, port in zip(("server", "client"), PORTS):
+            lab.iperf_server(site=site, port=port)
         for case in cases:
             check(case.name, one_case, lab, case)
 
