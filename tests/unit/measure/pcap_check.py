@@ -53,8 +53,8 @@ def ours(program, capture):
         word = line.split()
         if word[0] == "rtt":
             rtt[int(word[1])] = (word[2], int(word[3]))
-        elif word[0] in ("again", "late"):
-            events[int(word[1])] = word[2] if word[0] == "again" else "late"
+        elif word[0] in ("again", "late", "copy"):
+            events[int(word[1])] = word[2] if word[0] == "again" else word[0]
     return rtt, events
 
 
