@@ -255,15 +255,15 @@ RTT, WAN half     p50 41.0 ms, p90 82.0 ms, p99 123 ms, p99.9 164 ms, max 205 ms
 """
 GOLDEN_BULK = GOLDEN_BULK_UP + "\n" + GOLDEN_BULK_UP.replace("  up\n", "  down\n")
 GOLDEN_RTT = """\
-CLASS  HALF     BY   SAMPLES      MIN      p50      p90      p99    p99.9      MAX
-voice  lan      tcp    1,000   100 us   200 us   400 us   600 us   800 us  1.00 ms
-voice  wan      tcp    1,000  20.5 ms  41.0 ms  82.0 ms   123 ms   164 ms   205 ms
-voice  connect  tcp        0        -        -        -        -        -        -
-voice  wan      dns    1,000  6.00 ms  12.0 ms  24.0 ms  36.0 ms  48.0 ms  60.0 ms
+CLASS  HALF     BY   SAMPLES  DELAYED      MIN      p50      p90      p99    p99.9      MAX
+voice  lan      tcp    1,000        0   100 us   200 us   400 us   600 us   800 us  1.00 ms
+voice  wan      tcp    1,000       12  20.5 ms  41.0 ms  82.0 ms   123 ms   164 ms   205 ms
+voice  connect  tcp        0        0        -        -        -        -        -        -
+voice  wan      dns    1,000        0  6.00 ms  12.0 ms  24.0 ms  36.0 ms  48.0 ms  60.0 ms
 """
 GOLDEN_LOSS = """\
-CLASS  WAY   TCP PACKETS  LOST BEFORE   LOSS  LOST AFTER     LOSS  REORDERED  DUPLICATE
-bulk   down       10,000          100  1.0 %           3  0.030 %          0          0
+CLASS  WAY   TCP PACKETS  LOST BEFORE   LOSS  LOST AFTER     LOSS  REORDERED  DUPLICATE  FAST  TIMEOUT
+bulk   down       10,000          100  1.0 %           3  0.030 %          0          0    99        4
 
 PEER  WAY   FRAMES  LOST   LOSS  REORDERED  DUPLICATE
 dc    down   1,000    10  1.0 %          0          0

@@ -356,7 +356,8 @@ static int on_paths(
 	void *context, const struct window_request *request, struct channel_reply *reply)
 {
 	struct path_record record = {.name = "dc",
-		.window_ns = request->window == CHANNEL_WINDOW_10S ? 10ull * SECONDS : 3600ull * SECONDS,
+		.window_ns =
+			request->window == CHANNEL_WINDOW_10S ? 10ull * SECONDS : 3600ull * SECONDS,
 		.received = 990,
 		.lost = 10,
 		.duplicate = 2,
@@ -436,7 +437,9 @@ static int on_history(
 static int on_rtt(void *context, const struct window_request *request, struct channel_reply *reply)
 {
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
-		struct rtt_record record = {.lan = dist(200000), .wan = dist(41 * MS),
+		struct rtt_record record = {.lan = dist(200000),
+			.wan = dist(41 * MS),
+			.wan_delayed = 12,
 			.dns = {[1] = dist(12 * MS)}};
 
 		class_name(record.class_name, i < OFFICE ? i : i + 1);
@@ -448,6 +451,8 @@ static int on_rtt(void *context, const struct window_request *request, struct ch
 static int on_loss(void *context, const struct window_request *request, struct channel_reply *reply)
 {
 	struct loss_record record = {.class_name = "bulk",
+		.fast = 99,
+		.timeout = 4,
 		.way = CHANNEL_DOWN,
 		.packets = 10000,
 		.lost_before = 100,
