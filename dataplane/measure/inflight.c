@@ -6,8 +6,7 @@
 #include "dataplane/measure/inflight.h"
 
 #define RUNS_DEFAULT 16384u
-#define SHARE 16      /* one direction has at most so much of the store: 1/16 */
-#define STALE_LOOKS 4 /* runs looked at, when none is free, before the segment goes without */
+#define SHARE 16 /* one direction has at most so much of the store: 1/16 */
 
 static uint8_t process_store[sizeof(struct inflight_store) +
 			     RUNS_DEFAULT * sizeof(union inflight_slots)]
@@ -60,11 +59,10 @@ static uint32_t take(struct inflight_store *s, uint16_t now)
 		s->free = s->run[run].newer;
 		return run;
 	}
-	for (unsigned looks = 0; looks < STALE_LOOKS; looks++) {
-		s->hand = s->hand + 1 < s->count ? s->hand + 1 : 1;
-		if ((uint16_t)(now - s->run[s->hand].taken) > INFLIGHT_STALE)
-			return s->hand;
-	}
+	/* One look, as it is at a line far away: under pressure every segment comes here. */
+	s->hand = s->hand + 1 < s->count ? s->hand + 1 : 1;
+	if ((uint16_t)(now - s->run[s->hand].taken) > INFLIGHT_STALE)
+		return s->hand;
 	return 0;
 }
 
