@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Segments in flight: where each ends and when it passed the box, so that the ACK that answers it
- * gives a round-trip time. tcp.c puts every new segment in and asks at every ACK.
+ * gives a round-trip time. tcp.c puts every segment in that is not the newest any more (of that the
+ * record says it all: next_seq and last_tick) and not acknowledged, and asks at every ACK. So a flow
+ * that has one segment under way has none in here.
  *
  * A worker has one store for all its flows: slots, one a segment, in runs of sixteen. The first two
  * slots of a run are its header. A direction fills its newest run from slot 2 on and empties its

@@ -58,7 +58,11 @@ static bool was_copied(const struct step *t, uint32_t end)
 		return false;
 	if ((t->p->flags & PKT_TCP_TS) && t->p->tcp_tsval != me->tsval)
 		return before(t->p->tcp_tsval, me->tsval);
-	return inflight_find(t->s, me, end, &tick) && since(t->now, tick) < too_soon(t->f);
+	if ((t->f->flags & F_NEWEST(t->from)) && end == me->next_seq)
+		tick = me->last_tick;
+	else if (!inflight_find(t->s, me, end, &tick))
+		return false;
+	return since(t->now, tick) < too_soon(t->f);
 }
 
 /* Data was sent again: why? */
@@ -145,6 +149,7 @@ void measure_late(struct step *t, uint32_t seg_len)
 	/* Karn: what was sent before this, and is acknowledged with or behind it, is ambiguous. The
 	 * packet itself is not, if it passes for the first time. */
 	inflight_cut(t->s, me, p->tcp_seq);
+	f->flags &= (uint16_t)~F_NEWEST(from);
 	if (filled)
 		inflight_add(t->s, me, end, (uint32_t)t->now, t->s->share);
 	if (!filled && (me->bits & H_PROBE) == 0 && (f->half[!from].bits & H_PROBE) == 0 &&

@@ -115,8 +115,14 @@ static inline void acknowledge(struct flow_measure *f, struct measure_half *me, 
 
 		me->ack = p->tcp_ack;
 		me->bits &= (uint8_t)~H_DUPACKS;
-		if (peer->oldest != 0 && inflight_acked(s, peer, p->tcp_ack, &tick))
-			sample(f, from, tick, p->tcp_ack == peer->next_seq, now, c);
+		if (p->tcp_ack == peer->next_seq) {
+			if (f->flags & F_NEWEST(!from))
+				sample(f, from, peer->last_tick, true, now, c);
+			if (peer->oldest != 0)
+				inflight_forget(s, peer);
+		} else if (peer->oldest != 0 && inflight_acked(s, peer, p->tcp_ack, &tick)) {
+			sample(f, from, tick, false, now, c);
+		}
 		if (__builtin_expect(!before((uint32_t)now, f->round_end), 0))
 			measure_round(f, from, flight, now, c);
 	} else if (p->payload_len == 0 && p->tcp_ack == me->ack && p->tcp_ack != peer->next_seq &&
@@ -140,16 +146,18 @@ static __attribute__((noinline)) void other_size(
 
 /* Data that continues where the highest ended. seg_len counts SYN and FIN. */
 static inline void new_data(struct flow_measure *f, struct measure_half *me, const struct pkt *p,
-	uint32_t seg_len, uint64_t now, struct inflight_store *s, uint32_t share)
+	enum measure_from from, uint32_t seg_len, uint64_t now, struct inflight_store *s,
+	uint32_t share)
 {
-	uint32_t end = p->tcp_seq + seg_len;
-
-	me->next_seq = end;
+	/* The newest segment is known without a slot; now it is no longer that. */
+	if ((f->flags & F_NEWEST(from)) && before(other_half(f, me)->ack, me->next_seq))
+		inflight_add(s, me, me->next_seq, me->last_tick, share);
+	f->flags |= F_NEWEST(from);
+	me->next_seq = p->tcp_seq + seg_len;
 	me->last_tick = (uint32_t)now;
 	me->epoch = EPOCH(now);
 	if (p->payload_len != f->mss)
 		other_size(f, me, p->payload_len);
-	inflight_add(s, me, end, (uint32_t)now, share);
 }
 
 /* A pure ACK: its timestamp can be a probe while the other side has data under way. */
@@ -182,6 +190,7 @@ static void data(struct step *t, uint32_t seg_len)
 		/* Not this conversation as we know it: begin again from here, count nothing. */
 		holes_forget(f, from);
 		inflight_forget(t->s, me);
+		f->flags &= (uint16_t)~F_NEWEST(from);
 		me->next_seq = p->tcp_seq;
 		me->bits = 0;
 		f->half[!from].ack = f->round_ack[from] = p->tcp_seq;
@@ -192,8 +201,10 @@ static void data(struct step *t, uint32_t seg_len)
 		measure_late(t, seg_len);
 		return;
 	}
-	if (ahead < 0)
+	if (ahead < 0) {
 		inflight_cut(t->s, me, p->tcp_seq);
+		f->flags &= (uint16_t)~F_NEWEST(from);
+	}
 	t->c->data_packets[from]++;
 	if (ahead > 0) {
 		/* What the receiver acknowledged went another way: not missing. */
@@ -206,7 +217,7 @@ static void data(struct step *t, uint32_t seg_len)
 	/* TCP Fast Open (RFC 7413): the answer may leave out the data. */
 	if ((p->tcp_flags & TH_SYN) && seg_len > 1)
 		inflight_add(t->s, me, p->tcp_seq + 1, (uint32_t)t->now, t->s->share);
-	new_data(f, me, p, seg_len, t->now, t->s,
+	new_data(f, me, p, from, seg_len, t->now, t->s,
 		f->flags & F_STARTED(!from) ? t->s->share : ONE_WAY_SHARE);
 }
 
@@ -346,7 +357,7 @@ static inline void measure_one(struct flow_measure *f, struct pkt *p, enum measu
 	me->window = p->tcp_window;
 	if (p->payload_len > 0) {
 		c->data_packets[from]++;
-		new_data(f, me, p, p->payload_len, now, s, s->share);
+		new_data(f, me, p, from, p->payload_len, now, s, s->share);
 	} else {
 		pure_ack(f, me, p, now);
 	}

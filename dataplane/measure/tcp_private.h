@@ -47,6 +47,7 @@
 #define F_OPEN 0x0600u
 #define F_RESET 0x0800u
 #define F_FAILED 0x1000u /* counted as refused or timed out */
+#define F_NEWEST(from) (0x2000u << (from)) /* its newest segment passed once: next_seq, last_tick */
 
 #define F_BOTH (F_STARTED(FROM_LAN) | F_STARTED(FROM_WAN) | F_ACKED(FROM_LAN) | F_ACKED(FROM_WAN))
 
