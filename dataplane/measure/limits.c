@@ -32,10 +32,11 @@ void measure_round(struct flow_measure *f, enum measure_from from, uint32_t flig
 	struct measure_class *c)
 {
 	uint32_t rtt = round_trip(f), elapsed = since(now, f->round_tick);
-	uint16_t code = short_of(flight);
 
-	if (flight < INT32_MAX && code > f->flight_max[!from])
-		f->flight_max[!from] = code;
+	/* Two segments are not worth the cache line, which nothing else here needs. */
+	if (flight > 2u * f->mss && flight < INT32_MAX &&
+		short_of(flight) > f->flight_max[!from])
+		f->flight_max[!from] = short_of(flight);
 	for (unsigned side = 0; rtt != 0 && side < 2; side++) {
 		struct measure_half *me = &f->half[side];
 		uint32_t acked = f->half[!side].ack - f->round_ack[side];

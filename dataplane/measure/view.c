@@ -37,6 +37,8 @@ static void view_half(const struct flow_measure *f, enum measure_from from,
 			? (uint32_t)flight
 			: 0;
 	view->flight_max_bytes[from] = value_of(f->flight_max[from]);
+	if (view->flight_max_bytes[from] < view->flight_bytes[from])
+		view->flight_max_bytes[from] = view->flight_bytes[from];
 	for (unsigned limit = 0; limit < MEASURE_LIMITS; limit++)
 		view->limited_ns[from][limit] = (uint64_t)f->limited[from][limit]
 						<< LIMITED_NS_SHIFT;

@@ -26,7 +26,7 @@
 #define WINDOW 40	/* packets under way, of few flows; */
 #define WINDOW_MANY 1 /* of so many that each sends a packet in 10 ms and more */
 #define RUNS (1u << 18) /* for segments in flight: what a worker has for 1,000,000 flows */
-#define STORE_BYTES ((size_t)32 << 20)
+#define STORE_BYTES ((size_t)34 << 20)
 
 struct buffer {
 	struct rte_mbuf m;

@@ -101,10 +101,11 @@ static void options_and_windows(void)
 	packet(1 * MS, L, TH_ACK, 1, 1000, 1);
 	packet(1 * MS, L, TH_ACK, 1001, 1000, 1);
 	CU_ASSERT_EQUAL(view().flight_bytes[L], 2000);
-	packet(19 * MS, W, TH_ACK, 1, 0, 1001);
+	packet(1 * MS, L, TH_ACK, 2001, 1000, 1);
+	packet(18 * MS, W, TH_ACK, 1, 0, 2001);
 	CU_ASSERT_EQUAL(view().window_bytes[W], 1000 << 2);
 	CU_ASSERT_EQUAL(view().flight_bytes[L], 1000);
-	CU_ASSERT_EQUAL(view().flight_max_bytes[L], 2000);
+	CU_ASSERT_EQUAL(view().flight_max_bytes[L], 3000);
 	/* One side without the option: nobody scales. Cut short in the middle: no harm. */
 	fresh();
 	options("\2\4\5\xb4\3\3\7\1", 8);
