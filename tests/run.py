@@ -72,6 +72,8 @@ def fuzz_tests(build, seconds, scratch):
             corpus.mkdir()
         tests.append(Test(f"fuzz/{name}", [target, f"-max_total_time={seconds}", "-timeout=10",
                                            "-rss_limit_mb=4096", f"-artifact_prefix={scratch}/",
+                                           # Not 77, libFuzzer's own: that is "skipped" here.
+                                           "-error_exitcode=1", "-timeout_exitcode=1",
                                            corpus], seconds + 120, SANITIZERS))
     return tests
 

@@ -15,6 +15,7 @@
 #define LOSS_MORE 0.02
 #define LOSS_PACKETS 50 /* fewer say nothing of a ratio */
 #define RTT_MAX_NS (1000 * MS)
+#define RATE_MAX_BPS 1e15
 
 void speed_search_init(struct speed_search *s, uint64_t limit_bps, uint64_t rtt_ns, uint64_t now_ns)
 {
@@ -34,7 +35,9 @@ void speed_search_limit(struct speed_search *s, uint64_t limit_bps)
 
 static uint64_t bps_of(uint64_t bytes, uint64_t ns)
 {
-	return ns == 0 ? 0 : (uint64_t)((double)bytes * 8e9 / (double)ns);
+	double bps = ns == 0 ? 0 : (double)bytes * 8e9 / (double)ns;
+
+	return bps < RATE_MAX_BPS ? (uint64_t)bps : (uint64_t)RATE_MAX_BPS;
 }
 
 /* The newest sample that is a window older than `now`, else the oldest there is. */
@@ -65,7 +68,7 @@ static uint64_t standing_queue(const struct speed_search *s, int64_t delay_ns)
 		if (other_ns < delay_ns)
 			delay_ns = other_ns;
 	}
-	return (uint64_t)(delay_ns - s->least_delay_ns);
+	return (uint64_t)delay_ns - (uint64_t)s->least_delay_ns;
 }
 
 /* Does the path lose more between two samples than it did before them, by more than chance? */
@@ -139,7 +142,7 @@ void speed_search_sample(struct speed_search *s, const struct speed_sample *samp
 		return;
 	if (s->count == 0 || delay_ns < s->least_delay_ns)
 		s->least_delay_ns = delay_ns;
-	histogram_record(&s->delay, (uint64_t)(delay_ns - s->least_delay_ns));
+	histogram_record(&s->delay, (uint64_t)delay_ns - (uint64_t)s->least_delay_ns);
 	uint64_t queue_ns = standing_queue(s, delay_ns);
 
 	const struct speed_sample *from = window_start(s, sample);

@@ -11,21 +11,21 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define MEASURE_HOLES 3  /* gaps in the sequence kept at a time, both directions together */
+#define MEASURE_HOLES 3	 /* gaps in the sequence kept at a time, both directions together */
 #define MEASURE_LIMITS 3 /* what a transfer waits for: enum measure_limit (tcp.h) */
 
 /*
  * One direction: what the host on one side sends. Times are ticks of 64 ns, modulo 2^32 (275 s).
  */
 struct measure_half {
-	uint32_t next_seq;  /* behind the highest sequence number seen */
-	uint32_t ack;	    /* highest acknowledgement number it sent */
-	uint32_t last_tick; /* when its newest data passed */
-	uint32_t tsval;	    /* newest timestamp it sent */
+	uint32_t next_seq;	 /* behind the highest sequence number seen */
+	uint32_t ack;		 /* highest acknowledgement number it sent */
+	uint32_t last_tick;	 /* when its newest data passed */
+	uint32_t tsval;		 /* newest timestamp it sent */
 	uint32_t oldest, newest; /* slots of its segments in flight, inflight.h; 0: none */
-	uint16_t window;		 /* the newest it offered, unscaled */
-	uint8_t bits;			 /* H_* in tcp_private.h */
-	uint8_t epoch;			 /* coarse time of the newest data, EPOCH() in tcp_private.h */
+	uint16_t window;	 /* the newest it offered, unscaled */
+	uint8_t bits;		 /* H_* in tcp_private.h */
+	uint8_t epoch;		 /* coarse time of the newest data, EPOCH() in tcp_private.h */
 };
 static_assert(sizeof(struct measure_half) == 28, "both halves and the state fit one line");
 
@@ -36,12 +36,12 @@ struct flow_measure {
 	uint8_t ordinary;	     /* both sides known, nothing missing: the short way will do */
 	uint8_t holes;		     /* which of the gaps below are in use: holes.h */
 	uint16_t mss;		     /* largest payload seen */
-	uint8_t scale[2];	     /* window scale, | SCALE_KNOWN; [side that offers the window] */
+	uint8_t scale[2]; /* window scale, | SCALE_KNOWN; [side that offers the window] */
 
 	/* Second line: packets that acknowledge. */
 	uint16_t rtt_min[2], rtt_last[2]; /* short floats, tcp_private.h; 0: none. [who answered] */
 	uint32_t samples[2];
-	uint32_t probe_key, probe_tick;	   /* the timestamp whose echo is waited for, and since when */
+	uint32_t probe_key, probe_tick; /* the timestamp whose echo is waited for, and since when */
 	uint32_t round_tick, round_end; /* this round trip, see limits.c; */
 	uint32_t round_ack[2];		/* where it began. [sender] */
 	uint32_t limited[2][MEASURE_LIMITS]; /* time, in 2^14 ns; [sender] */
@@ -55,7 +55,7 @@ struct flow_measure {
 		uint32_t syn_tick;	  /* until the handshake is complete */
 		uint16_t zero_windows[2]; /* from then on */
 	};
-	uint32_t recover[2]; /* where the recovery from a loss ends: what was sent before it */
+	uint32_t recover[2];	/* where the recovery from a loss ends: what was sent before it */
 	uint16_t flight_max[2]; /* bytes, short float */
 
 	/* Fourth line: counts and what the SYNs said. [sender] */

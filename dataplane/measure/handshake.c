@@ -74,7 +74,7 @@ void measure_reset(struct step *t)
 	}
 	leave_handshake(f, F_MIDSTREAM);
 	f->flags |= F_RESET;
-	f->flags &= (uint16_t)~(F_NEWEST(FROM_LAN) | F_NEWEST(FROM_WAN));
+	f->flags &= (uint16_t) ~(F_NEWEST(FROM_LAN) | F_NEWEST(FROM_WAN));
 	for (unsigned from = 0; from < 2; from++) {
 		inflight_forget(t->s, &f->half[from]);
 		f->half[from].bits &= (uint8_t)~H_PROBE;
@@ -113,12 +113,13 @@ void measure_syn_options(struct step *t)
 {
 	struct flow_measure *f = t->f;
 	const struct pkt *p = t->p;
-	const uint8_t *at = p->tcp, *end = at + (p->payload_off - p->l4_off);
+	const uint8_t *at = p->tcp, *end;
 	unsigned options = MEASURE_OPTIONS_KNOWN;
 	unsigned ecn = p->tcp_flags & (TH_ECE | TH_CWR);
 
 	if (at == NULL)
 		return;
+	end = at + (p->payload_off - p->l4_off);
 	if (ecn == (p->tcp_flags & TH_ACK ? TH_ECE : TH_ECE | TH_CWR)) /* RFC 3168, 6.1.1 */
 		options |= MEASURE_OPTION_ECN;
 	for (at += 20; at < end && *at != OPTION_END;) {

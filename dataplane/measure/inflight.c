@@ -8,8 +8,8 @@
 #define RUNS_DEFAULT 16384u
 #define SHARE 16 /* one direction has at most so much of the store: 1/16 */
 
-static uint8_t process_store[sizeof(struct inflight_store) +
-			     RUNS_DEFAULT * sizeof(union inflight_slots)]
+static uint8_t
+	process_store[sizeof(struct inflight_store) + RUNS_DEFAULT * sizeof(union inflight_slots)]
 	__attribute__((aligned(64)));
 
 size_t inflight_bytes(uint32_t runs)
@@ -134,8 +134,8 @@ void inflight_extend(
 }
 
 /* One segment back from `slot`, the one behind a segment; 0: that was the oldest. */
-static uint32_t step_back(const struct inflight_store *s, const struct measure_half *h,
-	uint32_t slot)
+static uint32_t step_back(
+	const struct inflight_store *s, const struct measure_half *h, uint32_t slot)
 {
 	uint32_t run = (slot - 1) / INFLIGHT_RUN;
 
@@ -177,7 +177,8 @@ bool inflight_find(
 	uint32_t looks = s->share * INFLIGHT_RUN;
 
 	for (uint32_t slot = h->newest; slot != 0 && looks-- > 0; slot = step_back(s, h, slot)) {
-		const struct inflight_segment *segment = &s->run[0].segment[slot - 1];
+		const struct inflight_segment *segment =
+			(const struct inflight_segment *)(const void *)s->run + slot - 1;
 		if ((int32_t)(segment->end - end) > 0)
 			continue;
 		*tick = segment->tick;

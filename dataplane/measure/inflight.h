@@ -2,8 +2,8 @@
 /*
  * Segments in flight: where each ends and when it passed the box, so that the ACK that answers it
  * gives a round-trip time. tcp.c puts every segment in that is not the newest any more (of that the
- * record says it all: next_seq and last_tick) and not acknowledged, and asks at every ACK. So a flow
- * that has one segment under way has none in here.
+ * record says it all: next_seq and last_tick) and not acknowledged, and asks at every ACK. So a
+ * flow that has one segment under way has none in here.
  *
  * A worker has one store for all its flows: slots, one a segment, in runs of sixteen. The first two
  * slots of a run are its header. A direction fills its newest run from slot 2 on and empties its
@@ -70,7 +70,8 @@ struct inflight_store *inflight_default(void);
 void inflight_extend(
 	struct inflight_store *s, struct measure_half *h, uint32_t tick, uint32_t share);
 
-/* The oldest run of `h` is done with. Returns the slot to go on with; 0: no segment is in flight. */
+/* The oldest run of `h` is done with. Returns the slot to go on with; 0: no segment is in flight.
+ */
 uint32_t inflight_drop_oldest(struct inflight_store *s, struct measure_half *h);
 
 /* The segments of `h` that end behind `seq` are no longer unambiguous: something before them was
@@ -81,17 +82,18 @@ void inflight_cut(struct inflight_store *s, struct measure_half *h, uint32_t seq
 void inflight_forget(struct inflight_store *s, struct measure_half *h);
 
 /* When the segment in flight that ends at `end` passed; false: not known. */
-bool inflight_find(const struct inflight_store *s, const struct measure_half *h, uint32_t end,
-	uint32_t *tick);
+bool inflight_find(
+	const struct inflight_store *s, const struct measure_half *h, uint32_t end, uint32_t *tick);
 
 static inline struct inflight_segment *inflight_slot(struct inflight_store *s, uint32_t slot)
 {
-	return &s->run[0].segment[slot];
+	/* Slots are numbered through all runs. */
+	return (struct inflight_segment *)(void *)s->run + slot;
 }
 
 /* A segment that ends at `end`, behind all others of `h`, passes now. */
-static inline void inflight_add(
-	struct inflight_store *s, struct measure_half *h, uint32_t end, uint32_t tick, uint32_t share)
+static inline void inflight_add(struct inflight_store *s, struct measure_half *h, uint32_t end,
+	uint32_t tick, uint32_t share)
 {
 	if (__builtin_expect(h->newest % INFLIGHT_RUN == 0, 0)) {
 		inflight_extend(s, h, tick, share);

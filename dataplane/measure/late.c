@@ -75,7 +75,7 @@ static void resent(struct step *t)
 
 	me->bits |= H_LOSS;
 	if (!before(peer->ack, t->f->recover[t->from]))
-		me->bits &= (uint8_t)~(H_RECOVERY | H_TIMEOUT);
+		me->bits &= (uint8_t) ~(H_RECOVERY | H_TIMEOUT);
 	if (silence >= (rtt + rtt / 4 > TIMEOUT_TICKS ? rtt + rtt / 4 : TIMEOUT_TICKS)) {
 		me->bits |= H_RECOVERY | H_TIMEOUT;
 		t->f->recover[t->from] = me->next_seq;

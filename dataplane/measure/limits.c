@@ -12,7 +12,7 @@
  */
 #include "dataplane/measure/tcp_private.h"
 
-#define LIMITED_SHIFT 8			   /* flow_measure.limited counts 2^8 ticks */
+#define LIMITED_SHIFT 8 /* flow_measure.limited counts 2^8 ticks */
 #define PAUSE_TICKS TICKS(1000000000ull)
 #define ROUND_UNKNOWN_TICKS TICKS(1000000) /* when to look again for the round-trip time */
 
@@ -33,9 +33,11 @@ void measure_round(struct flow_measure *f, enum measure_from from, uint32_t flig
 {
 	uint32_t rtt = round_trip(f), elapsed = since(now, f->round_tick);
 
+	if (elapsed == 0)
+		elapsed = 1; /* round_tick is odd, and so may be a tick late */
+
 	/* Two segments are not worth the cache line, which nothing else here needs. */
-	if (flight > 2u * f->mss && flight < INT32_MAX &&
-		short_of(flight) > f->flight_max[!from])
+	if (flight > 2u * f->mss && flight < INT32_MAX && short_of(flight) > f->flight_max[!from])
 		f->flight_max[!from] = short_of(flight);
 	for (unsigned side = 0; rtt != 0 && side < 2; side++) {
 		struct measure_half *me = &f->half[side];
@@ -52,7 +54,7 @@ void measure_round(struct flow_measure *f, enum measure_from from, uint32_t flig
 			c->limited_ns[side][limit] += (uint64_t)units
 						      << (LIMITED_SHIFT + TICK_SHIFT);
 		}
-		me->bits &= (uint8_t)~(H_SHORT | H_LOSS);
+		me->bits &= (uint8_t) ~(H_SHORT | H_LOSS);
 	}
 	f->round_tick = (uint32_t)now | 1; /* 0: never */
 	f->round_end = (uint32_t)now + (rtt != 0 ? rtt : ROUND_UNKNOWN_TICKS);

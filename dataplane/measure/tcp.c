@@ -369,8 +369,8 @@ static inline struct inflight_store *store_of(const struct measure_class *c)
 	return c->inflight != NULL ? c->inflight : inflight_default();
 }
 
-void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from,
-	uint64_t now_ns, struct measure_class *c)
+void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from, uint64_t now_ns,
+	struct measure_class *c)
 {
 	measure_one(f, p, from, now_ns >> TICK_SHIFT, c, store_of(c));
 }

@@ -97,8 +97,9 @@ struct measure_flow_view {
 	uint32_t syn_retries;
 	uint32_t mss[2];     /* that its SYN announced */
 	uint32_t options[2]; /* MEASURE_OPTION_* */
-	uint32_t window_bytes[2]; /* that it offers now; 0: none, or how it is scaled is not known */
-	uint32_t flight_bytes[2]; /* sent and not acknowledged, as seen here */
+	uint32_t
+		window_bytes[2]; /* that it offers now; 0: none, or how it is scaled is not known */
+	uint32_t flight_bytes[2];     /* sent and not acknowledged, as seen here */
 	uint32_t flight_max_bytes[2]; /* its largest, looked at once a round trip; two segments and
 				       * less are not kept */
 	uint64_t limited_ns[2][MEASURE_LIMITS];

@@ -24,15 +24,15 @@
 #define EPOCH(ticks) ((uint8_t)((ticks) >> 30)) /* 69 s: ticks alone begin again after 275 s */
 
 /* measure_half.bits */
-#define H_PROBE 0x03 /* what the echo that is waited for answers */
+#define H_PROBE 0x03	   /* what the echo that is waited for answers */
 #define H_PROBE_AGAIN 0x01 /* a packet sent again */
 #define H_PROBE_PURE 0x02  /* a pure ACK */
 #define H_DUPACKS 0x0c	   /* duplicate ACKs that it sent in a row, up to 3 */
 #define H_DUPACK 0x04
-#define H_TIMEOUT 0x10 /* its recovery was begun by its timer */
+#define H_TIMEOUT 0x10	/* its recovery was begun by its timer */
 #define H_RECOVERY 0x20 /* measure_half.recover is valid: data before it may be sent again */
-#define H_SHORT 0x40   /* in this round trip it sent a segment that was not full */
-#define H_LOSS 0x80    /* in this round trip it sent something again */
+#define H_SHORT 0x40	/* in this round trip it sent a segment that was not full */
+#define H_LOSS 0x80	/* in this round trip it sent something again */
 
 /* flow_measure.flags */
 #define F_STARTED(from) (0x0001u << (from)) /* next_seq is known */
@@ -46,8 +46,9 @@
 #define F_SYN_ACK 0x0400u
 #define F_OPEN 0x0600u
 #define F_RESET 0x0800u
-#define F_FAILED 0x1000u /* counted as refused or timed out */
-#define F_NEWEST(from) (0x2000u << (from)) /* its newest segment passed once: next_seq, last_tick */
+#define F_FAILED 0x1000u		   /* counted as refused or timed out */
+#define F_NEWEST(from) (0x2000u << (from)) /* its newest segment passed once: next_seq, last_tick  \
+					    */
 
 #define F_BOTH (F_STARTED(FROM_LAN) | F_STARTED(FROM_WAN) | F_ACKED(FROM_LAN) | F_ACKED(FROM_WAN))
 

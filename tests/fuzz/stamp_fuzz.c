@@ -114,10 +114,10 @@ static void reports(const uint8_t *data, size_t size)
 		memcpy(word, data, sizeof(word));
 		/* Small steps, and now and then anything. */
 		sample.sent_ns += word[0] & 0xffffff;
-		sample.arrived_ns += word[0] & 1 << 31 ? word[1] : word[0] >> 32 & 0xffffff;
+		sample.arrived_ns += word[0] & 1u << 31 ? word[1] : word[0] >> 32 & 0xffffff;
 		sample.packets += word[1] & 0xff;
 		sample.expected += word[1] >> 8 & 0xff;
-		sample.bytes = word[0] & 1 << 30 ? word[1] : sample.packets * 1500;
+		sample.bytes = word[0] & 1u << 30 ? word[1] : sample.packets * 1500;
 		now_ns += word[1] >> 16 & 0xffffff;
 		speed_search_sample(&search, &sample, now_ns);
 		need(search.rate_bps >= 64000 && search.rate_bps <= search.limit_bps);
