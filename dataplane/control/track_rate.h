@@ -8,6 +8,8 @@
  *    The bottleneck's rate was measured while the queue stood, so the rate falls to just below it,
  *    and for as long as it takes to empty the queue well below it. On the way up the queue is
  *    reckoned on from what was sent since, so that emptying ends in time.
+ *    How far below the capacity is learnt on the way down: queues of the senders' bursts, which
+ * stand up at less than it, lower the target; queues of growing too far raise it again.
  *  - A loaded link (above 75 %) without a queue may have more to give: the rate grows, at first so
  *    slowly that at a constant capacity the queue stays small, then faster and faster, until a
  *    queue shows. So a link that got a lot faster is found out within seconds.
