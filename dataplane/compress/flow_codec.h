@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What compress/ keeps per flow: does compressing it pay? Zeroed in a new flow; decide.c alone
- * writes it, on the flow's worker. */
+ * writes it, but for one field, on the flow's worker. */
 #ifndef SLUICE_COMPRESS_FLOW_CODEC_H
 #define SLUICE_COMPRESS_FLOW_CODEC_H
 
@@ -11,7 +11,7 @@ struct flow_codec {
 	uint8_t state;	  /* enum flow_codec_state, decide.h */
 	uint8_t fails;	  /* tries in a row that did not pay */
 	uint8_t back_off; /* exponent of the present pause */
-	uint8_t reserved;
+	uint8_t store_misses; /* packets in a row of which the store had nothing; store_tx.c writes it */
 	uint32_t skip;	      /* packets to let pass before the next try */
 	uint64_t saved_bytes; /* on the wire, over the flow's life */
 };

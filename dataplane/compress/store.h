@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The store of repeated data: both ends of a lane keep the packets that went through it, decoded,
+ * and a packet that repeats pieces of earlier ones is sent as references to them. What is kept where
+ * follows from the lane's sequence numbers alone (slot = number mod slots), so that packets may be
+ * lost, doubled or reordered: the sender refers only to packets that the receiver has acknowledged
+ * (link/ack.h), and that are well away from being overwritten. A reference that the receiver
+ * cannot follow all the same is refused, dropped and not used again. store_tx.c is the sender's
+ * half, store_rx.c the receiver's, store_memory.c shares out the memory.
+ *
+ * The blob (codec 6 of link/shim.h), network order:
+ *
+ *     0  1  flags: STORE_HAS_HEADER, STORE_LZ4
+ *     1  1  number of tokens
+ *     with STORE_HAS_HEADER: the packet begins like another one, its headers as a rule
+ *        3  that packet: by how much its sequence number is lower, 1..2^24-1
+ *        1  length h, 1..STORE_HEADER_MAX
+ *        (h + 7) / 8  bit (i % 8) of byte (i / 8): byte i differs
+ *        ...  those bytes
+ *     each token, 9 bytes:
+ *        2  literals that come before it
+ *        3  packet that it copies from, as above
+ *        2  offset in it
+ *        2  length
+ *     to the end: the literals, with STORE_LZ4 as one LZ4 block. What no token follows comes last.
+ *
+ * Privacy: the length of a packet tells who sees the WAN whether its bytes have been there before.
+ * Only packets of the same `domain` (a VLAN) serve each other; classes that the policy calls
+ * private are not brought here at all.
+ *
+ * Threads: a store_sender and a store_receiver belong to one worker; the control thread reads their
+ * counts. No clock is read and nothing allocated; times are CLOCK_MONOTONIC in ns.
+ */
+#ifndef SLUICE_COMPRESS_STORE_H
+#define SLUICE_COMPRESS_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/compress/anchor.h"
+
+struct compressor;
+struct flow_codec;
+
+#define STORE_LANES 16		    /* of a sender or receiver: workers of the other end */
+#define STORE_SLOTS_MAX ((1u << 24) - 1) /* of a lane: what a token can name */
+#define STORE_SLOTS_MIN 64	    /* of a lane: with less there is no store */
+#define STORE_PACKET_MAX 16383	    /* bytes of a packet (LINK_ORIGINAL_MAX) */
+#define STORE_HEADER_MAX 128
+#define STORE_TOKENS_MAX 48
+#define STORE_TOKEN_BYTES 9
+#define STORE_RECENT 256 /* flows of a lane whose last packet is known */
+#define STORE_AGES 64	 /* marks by which the age of the oldest slot is known */
+
+#define STORE_HAS_HEADER 0x01
+#define STORE_LZ4 0x02
+
+/* What is known of a kept packet. */
+struct store_slot {
+	uint32_t seq;
+	uint32_t generation; /* another than the lane's: nothing is kept here */
+	/* Sender only, but len: */
+	uint32_t domain;
+	uint16_t len : 14;
+	uint16_t is_acked : 1;		    /* the peer has it */
+	uint16_t reserved : 1;
+	uint8_t previous, next; /* how far off the flow's packets before and behind are; 0: unknown */
+};
+
+/* What a lane remembers of the last packets of a flow. */
+struct store_recent {
+	uint32_t flow_hash;
+	uint32_t newest_seq;
+	uint32_t acked_seq, pending_seq; /* two whose header the next one's may refer to */
+	uint32_t expected_seq;	/* where its last piece came from: there, or in what */
+	uint32_t expected_from; /* follows there, its next bytes are looked for first */
+};
+
+/* The memory of one sender or receiver. */
+struct store_memory {
+	struct store_slot *slots;
+	uint8_t *data;	 /* slot_bytes a slot */
+	uint64_t *index; /* sender: STORE_INDEX_SLOT a slot */
+	uint32_t count;
+	uint32_t slot_bytes;
+	uint32_t generation; /* the last one given to a lane: what was kept under others is void */
+};
+
+/* One packet to be sent. */
+struct store_packet {
+	const uint8_t *bytes;
+	uint32_t len;
+	uint32_t header_len; /* bytes at its start that another packet of its flow has, too */
+	uint32_t domain;
+	uint32_t flow_hash;
+};
+
+/* A piece of it that the peer has. */
+struct store_piece {
+	uint16_t at, len; /* in the packet */
+	uint32_t seq;	  /* packet that has it, */
+	uint16_t from;	  /* and where */
+	bool is_old;	  /* soon overwritten */
+};
+
+/* What store_find() found, for store_encode() and store_keep(). */
+struct store_match {
+	unsigned anchor_count, piece_count;
+	uint32_t covered; /* bytes of all pieces */
+	bool is_sparse; /* every other anchor only */
+	bool is_used;	/* store_encode() has written references */
+	struct anchor anchors[ANCHORS_MAX];
+	struct store_piece pieces[STORE_TOKENS_MAX];
+};
+
+/* Written by the worker, read by the control thread. */
+struct store_tx_counts {
+	uint64_t hits, misses;	   /* packets looked up, with and without a piece that was used */
+	uint64_t kept;		   /* packets */
+	uint64_t hit_bytes;	   /* of pieces that were referred to */
+	uint64_t in_bytes;	   /* packets sent as references, before */
+	uint64_t out_bytes;	   /* and their blobs */
+	uint64_t acked;		   /* packets that the peer has said it keeps */
+	uint64_t refused;	   /* references that it could not follow */
+	uint64_t voided;	   /* times the lane began anew for that */
+};
+struct store_rx_counts {
+	uint64_t kept, expanded, missing, acks;
+};
+
+/* Sending half of a lane. */
+struct store_tx {
+	struct store_slot *slots;
+	uint8_t *data;
+	uint64_t *index;
+	uint32_t count; /* slots; 0: no store */
+	uint32_t index_count;
+	uint32_t slot_bytes;
+	uint32_t generation;
+	uint32_t reach; /* how far back references go */
+	uint32_t refused;
+	uint64_t refused_since_ns;
+	uint64_t kept_ns[STORE_AGES]; /* when a packet last went into each part of the slots; 0 */
+	struct store_recent recent[STORE_RECENT];
+};
+
+struct store_sender {
+	struct store_memory memory;
+	uint32_t session_id; /* of all lanes; 0: none yet */
+	struct store_tx lane[STORE_LANES];
+	struct store_tx_counts counts;
+	struct store_match match; /* of the packet at hand */
+	uint8_t literals[STORE_PACKET_MAX + 1];
+};
+
+#define STORE_REFUSALS 8 /* said in one acknowledgement */
+
+/* Receiving half of a lane. */
+struct store_rx {
+	struct store_slot *slots;
+	uint8_t *data;
+	uint32_t count;
+	uint32_t slot_bytes;
+	uint32_t generation;
+	uint32_t newest; /* highest number kept */
+	uint32_t unacked;
+	uint32_t refusals;
+	uint32_t refused[STORE_REFUSALS];
+	uint64_t due_ns; /* when to acknowledge; UINT64_MAX: nothing to say */
+};
+
+struct store_receiver {
+	struct store_memory memory;
+	uint32_t session_id;
+	struct store_rx lane[STORE_LANES];
+	struct store_rx_counts counts;
+	uint8_t literals[STORE_PACKET_MAX + 1];
+};
+
+/* ---- memory ---- */
+
+/* Bytes of a slot for packets of at most `packet_max` bytes. */
+uint32_t store_slot_bytes(uint32_t packet_max);
+
+/* Slots that fit into memory_bytes, and the bytes that so many take. */
+uint32_t store_slots_in(uint64_t memory_bytes, uint32_t slot_bytes, bool is_sender);
+uint64_t store_memory_bytes(uint32_t slots, uint32_t slot_bytes, bool is_sender);
+
+/* Lay out store_memory_bytes() of zeroed memory, aligned to 64 bytes, which stays the caller's. */
+void store_memory_init(struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes,
+	bool is_sender);
+
+/*
+ * Begin with a session: everything kept is void, the memory is shared out to `lanes` lanes. A
+ * sender takes no more than slots_max slots a lane: what the receiver has. With too few for a
+ * store the lanes have none. The worker.
+ */
+void store_sender_start(
+	struct store_sender *s, uint32_t session_id, unsigned lanes, uint32_t slots_max);
+void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned lanes);
+
+/* ---- sending ---- */
+
+/*
+ * Look a packet up that will have the number `seq`. fc: of its flow; flows that never hit are
+ * looked up and entered more thinly. Leaves what it found in s->match. True: store_encode() is
+ * worth calling. Then, whether or not the packet was sent as references, store_keep() it when it
+ * has been sent through the lane.
+ */
+bool store_find(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,
+	struct flow_codec *fc);
+
+/* Write the blob, at most `room` bytes, of the packet just looked up. Returns its length, or 0 when
+ * it does not fit. */
+uint32_t store_encode(struct store_sender *s, unsigned lane, const struct store_packet *p,
+	uint32_t seq, struct compressor *compressor, uint8_t *out, uint32_t room);
+
+/* Keep the packet just looked up: it has been sent as number `seq` at now_ns. */
+void store_keep(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,
+	uint64_t now_ns);
+
+/* The peer keeps the packets base + i of the set bits i of words[count] (bit i % 64 of word i / 64).
+ */
+void store_acked(struct store_sender *s, unsigned lane, uint32_t base, const uint64_t *words,
+	unsigned count);
+
+/* The peer could not follow a reference to packet `seq`. When that happens again and again in a
+ * second, the lane begins anew. */
+void store_refused(struct store_sender *s, unsigned lane, uint32_t seq, uint64_t now_ns);
+
+/* Age of the oldest packet that may be referred to, over all lanes; 0: there is none. Control
+ * thread. */
+uint64_t store_oldest_ns(const struct store_sender *s, uint64_t now_ns);
+
+/* ---- receiving ---- */
+
+/*
+ * Rebuild a packet of original_len bytes, which came with number `seq`, from any bytes at all.
+ * Never reads outside blob[0..len) and what is kept, never writes outside out[0..original_len). 0;
+ * -EBADMSG: no valid blob; -ENOENT: refers to a packet that is not kept; the sender will be told.
+ */
+int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *blob,
+	uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns);
+
+/* Keep a verified packet of the lane. */
+void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *bytes,
+	uint32_t len, uint64_t now_ns);
+
+#define STORE_ACK_EVERY 64		  /* packets */
+#define STORE_ACK_NS UINT64_C(5000000)	  /* or this long after one */
+#define STORE_ACK_WORDS 4		  /* each packet is in four acknowledgements: some get lost */
+
+/* What to acknowledge now: of the packets *base + i those with set bits are kept. Writes
+ * STORE_ACK_WORDS words and the refusals, returns the number of these. Resets due_ns. */
+unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *base,
+	uint64_t words[STORE_ACK_WORDS], uint32_t refused[STORE_REFUSALS]);
+
+/* ---- what both halves share ---- */
+
+static inline bool store_holds(
+	const struct store_slot *slot, uint32_t generation, uint32_t seq)
+{
+	return slot->seq == seq && slot->generation == generation;
+}
+
+static inline uint32_t store_get(const uint8_t *p, unsigned bytes)
+{
+	uint32_t v = 0;
+
+	for (unsigned i = 0; i < bytes; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static inline uint8_t *store_put(uint8_t *p, uint32_t v, unsigned bytes)
+{
+	for (unsigned i = bytes; i > 0; i--, v >>= 8)
+		p[i - 1] = (uint8_t)v;
+	return p + bytes;
+}
+
+#endif
