@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Choosing anchors (anchor.h): a polynomial over eight bytes, in arithmetic of single bytes, so that
- * one vector operation works on 32 places at once.
+ * Choosing anchors (anchor.h): a polynomial over some of eight bytes, in arithmetic of single bytes,
+ * so that one vector operation works on 32 places at once.
  */
 #include "dataplane/compress/anchor.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define WINDOW 8
 #define LANES 32
 /* A place is chosen when its polynomial is one of CHOSEN consecutive values out of 256. Not around
  * 0: runs of zeros are common. */
-#define CHOSEN 2
+#define CHOSEN 3
 #define CHOSEN_FROM 77
 
 typedef uint8_t bytes_vector __attribute__((vector_size(LANES)));
@@ -42,19 +43,24 @@ static inline uint64_t fingerprint(const uint8_t *p)
 	return mix(low ^ UINT64_C(0x1d8e4e27c47d124f), high);
 }
 
-/* Which of the LANES places from `p` on are chosen: bytes of 0xff. Reads LANES + WINDOW - 1 bytes.
- * Base 3: odd, so that each byte counts in full, and the high bits depend on all of them. */
-static inline void choose(const uint8_t *p, uint64_t found[LANES / 8])
+/*
+ * Which of the LANES places from `p` on are chosen: bytes of 0xff in *found; false: none is. Reads
+ * LANES + WINDOW - 1 bytes. Base 3: odd, so that each byte counts in full, and the high bits depend
+ * on all of them.
+ */
+static inline bool choose(const uint8_t *p, uint64_t found[LANES / 8])
 {
+	static const uint8_t taps[] = {1, 4, 6, WINDOW - 1};
 	bytes_vector sum, next;
 
 	memcpy(&sum, p, LANES);
-	for (unsigned i = 1; i < WINDOW; i++) {
-		memcpy(&next, p + i, LANES);
+	for (unsigned i = 0; i < sizeof(taps); i++) {
+		memcpy(&next, p + taps[i], LANES);
 		sum = sum + sum + sum + next;
 	}
 	next = (bytes_vector)((sum - CHOSEN_FROM) < CHOSEN);
 	memcpy(found, &next, LANES);
+	return (found[0] | found[1] | found[2] | found[3]) != 0;
 }
 
 unsigned anchors_find(
@@ -74,7 +80,8 @@ unsigned anchors_find(
 				break;
 			first = len - (LANES + WINDOW - 1);
 		}
-		choose(bytes + first, found);
+		if (!choose(bytes + first, found))
+			continue;
 		for (unsigned word = 0; word < LANES / 8; word++) {
 			for (uint64_t left = found[word]; left != 0;) {
 				unsigned byte = (unsigned)__builtin_ctzll(left) / 8;

@@ -14,10 +14,15 @@
 #define TAG_BITS 18
 #define TAG_MASK ((UINT64_C(1) << TAG_BITS) - 1)
 
-/* Flows of which so many packets in a row were new to the store get every other anchor only. */
+/* Flows of which so many packets in a row gave the store nothing worth it: every other anchor of
+ * theirs is entered, and so many a packet are looked up. */
 #define SPARSE_MISSES 64
-/* References pay when they cover this part of the packet, and this many bytes. */
-#define COVERED_PART 8
+#define SPARSE_LOOKUPS 2
+/* References pay when they cover this part of the packet. */
+#define COVERED_PART 4
+/* Phrases that are everywhere in such data are LZ4's: a piece that stands alone has this many
+ * bytes. */
+#define ALONE_MIN 64
 /* Nor is a piece of fewer bytes worth a token, if it is not all that is left. */
 #define PIECE_MIN 16
 #define COVERED_MIN 64
@@ -199,6 +204,8 @@ static uint32_t follow_anchor(const struct store_tx *tx, struct store_match *m,
 		.seq = ref,
 		.from = (uint16_t)(offset - before),
 		.is_old = seq - ref > tx->count / 2};
+	if (piece.len < ALONE_MIN && after < left)
+		return from;
 	if (piece.at > from)
 		precede(tx, m, p, seq, &piece, from);
 	if (m->piece_count == STORE_TOKENS_MAX)
@@ -207,16 +214,6 @@ static uint32_t follow_anchor(const struct store_tx *tx, struct store_match *m,
 	if (after == room && slot->next != 0)
 		from = follow_flow(tx, m, p, seq, from, ref + slot->next, p->header_len);
 	return from;
-}
-
-/* The slot that the packet goes to is not in the cache: fetch it while the codec runs. */
-static void fetch_slot(const struct store_tx *tx, const struct store_packet *p, uint32_t seq)
-{
-	const uint8_t *data = data_of(tx, seq);
-
-	__builtin_prefetch(&tx->slots[seq % tx->count], 1);
-	for (uint32_t at = 0; at < p->len; at += 64)
-		__builtin_prefetch(data + at, 1);
 }
 
 /* The anchors of the packet from `from` on, with their index entries on the way to the cache. */
@@ -254,6 +251,8 @@ bool store_find(struct store_sender *s, unsigned lane, const struct store_packet
 	const struct store_recent *recent = &tx->recent[p->flow_hash % STORE_RECENT];
 	struct store_match *m = &s->match;
 	uint32_t from = p->header_len;
+	unsigned lookups;
+	bool pays;
 
 	m->anchor_count = m->piece_count = 0;
 	m->covered = 0;
@@ -261,20 +260,28 @@ bool store_find(struct store_sender *s, unsigned lane, const struct store_packet
 	m->is_sparse = fc->store_misses >= SPARSE_MISSES;
 	if (tx->count == 0 || p->len > tx->slot_bytes || p->len > STORE_PACKET_MAX)
 		return false;
-	fetch_slot(tx, p, seq);
 	if (recent->flow_hash == p->flow_hash && recent->expected_from != 0)
 		from = follow_flow(tx, m, p, seq, from, recent->expected_seq,
 			recent->expected_from);
 	if (from < p->len || has_old(m))
 		look_for_anchors(tx, m, p, has_old(m) ? p->header_len : from);
-	for (unsigned i = 0; i < m->anchor_count && m->piece_count < STORE_TOKENS_MAX; i++)
-		if (m->anchors[i].at >= from)
-			from = follow_anchor(tx, m, p, seq, &m->anchors[i], from);
-	if (m->piece_count > 0)
+	lookups = m->is_sparse ? SPARSE_LOOKUPS : ANCHORS_MAX;
+	for (unsigned i = 0; i < m->anchor_count && m->piece_count < STORE_TOKENS_MAX; i++) {
+		if (m->anchors[i].at < from)
+			continue;
+		if (lookups == 0)
+			break;
+		uint32_t end = follow_anchor(tx, m, p, seq, &m->anchors[i], from);
+		/* Where one piece is there may be more. */
+		lookups = end > from ? ANCHORS_MAX : lookups - 1;
+		from = end;
+	}
+	pays = m->covered >= p->len / COVERED_PART && m->piece_count > 0;
+	if (pays)
 		fc->store_misses = 0;
 	else if (fc->store_misses < UINT8_MAX)
 		fc->store_misses++;
-	return m->covered >= COVERED_MIN && m->covered >= p->len / COVERED_PART;
+	return pays;
 }
 
 /* Write the packet's header as what differs from that of its flow's last acknowledged packet.

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the store costs and gives: cycles a packet on data that is new, that repeats, that repeats
+ * with changes, and at random, beside liblz4 alone on the same packets in the same run; the ratio
+ * counts whole frames with all headers of the link. Run it by hand, with a file of what to send:
+ *
+ *     build/tests/bench/store_bench [FILE [CHANGED_FILE]]
+ *
+ * Without files it makes its data: server logs, and the same with a line changed in each 4 kB.
+ */
+#include <lz4.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <x86intrin.h>
+
+#include "dataplane/compress/flow_codec.h"
+#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/store.h"
+#include "tests/unit/compress/data.h"
+
+#define MSS 1448
+#define HEADER 66
+#define OVERHEAD 58 /* Ethernet, IPv4, UDP, shim: link_headers_bytes() */
+#define MEMORY (UINT64_C(256) << 20) /* of each half */
+#define MADE (UINT64_C(64) << 20)
+#define WINDOW 2000 /* packets between one and its acknowledgement */
+
+static struct store_sender *sender;
+static struct store_receiver *receiver;
+static struct compressor *codec;
+static uint32_t next, acked;
+
+static void *take(uint64_t bytes)
+{
+	uint64_t huge = (bytes + (2 << 20) - 1) >> 21 << 21;
+	void *memory = mmap(
+		NULL, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		exit(1);
+	madvise(memory, huge, MADV_HUGEPAGE);
+	memset(memory, 0, huge);
+	return memory;
+}
+
+static void make_stores(void)
+{
+	uint32_t slot = store_slot_bytes(1522);
+
+	sender = take(sizeof(*sender));
+	receiver = take(sizeof(*receiver));
+	codec = compressor_init(take(compressor_bytes()));
+	store_memory_init(&sender->memory, take(MEMORY), store_slots_in(MEMORY, slot, true), slot,
+		true);
+	store_memory_init(&receiver->memory, take(MEMORY), store_slots_in(MEMORY, slot, false),
+		slot, false);
+	store_sender_start(sender, 1, 1, receiver->memory.count);
+	store_receiver_start(receiver, 1, 1);
+}
+
+static uint8_t *read_file(const char *name, uint64_t *len)
+{
+	FILE *file = fopen(name, "rb");
+	uint8_t *bytes;
+
+	if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+		perror(name);
+		exit(1);
+	}
+	*len = (uint64_t)ftell(file);
+	rewind(file);
+	bytes = take(*len);
+	if (fread(bytes, 1, *len, file) != *len)
+		exit(1);
+	fclose(file);
+	return bytes;
+}
+
+/* A frame of a TCP segment of flow `flow`. */
+static void make_frame(uint8_t *frame, const uint8_t *payload, uint32_t len, uint32_t flow,
+	uint32_t seq)
+{
+	uint32_t ack = seq / 2, stamp = seq / 50000;
+
+	memset(frame, 0x11, HEADER);
+	memcpy(frame + 34, &flow, 4);
+	frame[18] = (uint8_t)(seq / MSS >> 8);
+	frame[19] = (uint8_t)(seq / MSS);
+	frame[24] = (uint8_t)(seq * 7);
+	frame[25] = (uint8_t)(seq * 13 >> 8);
+	for (unsigned i = 0; i < 4; i++) {
+		frame[38 + i] = (uint8_t)(seq >> (24 - 8 * i));
+		frame[42 + i] = (uint8_t)(flow == 0 ? ack >> (24 - 8 * i) : 9);
+		frame[58 + i] = (uint8_t)(stamp >> (24 - 8 * i));
+	}
+	memcpy(frame + 50, payload, 2); /* the checksum */
+	memcpy(frame + HEADER, payload, len);
+}
+
+enum step { FIND, ENCODE, LZ4, KEEP, ALL, LIBLZ4, EXPAND, RECEIVE, STEPS };
+
+struct sums {
+	uint64_t packets, in_bytes, wire_bytes, lz4_wire_bytes;
+	uint32_t *cycles[STEPS]; /* of each packet */
+};
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void acknowledge(uint32_t to)
+{
+	for (; acked + 64 <= to; acked += 64) {
+		uint64_t all = UINT64_MAX;
+
+		store_acked(sender, 0, acked, &all, 1);
+	}
+}
+
+static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t flow, uint32_t at,
+	struct flow_codec *fc)
+{
+	static uint8_t frame[2048], blob[2048], out[2048], plain[4096];
+	static LZ4_stream_t state;
+	struct store_packet p = {
+		.bytes = frame, .len = HEADER + len, .header_len = HEADER, .flow_hash = flow};
+	uint32_t room = p.len > OVERHEAD + 45 ? p.len - OVERHEAD - 45 : 0, blob_len = 0;
+	uint64_t t[9];
+	int n = 0;
+
+	make_frame(frame, payload, len, flow, at);
+	_mm_mfence(); /* the frame is there */
+	t[0] = __rdtsc();
+	bool found = store_find(sender, 0, &p, next, fc);
+	t[1] = __rdtsc();
+	if (found)
+		blob_len = store_encode(sender, 0, &p, next, codec, blob, room);
+	t[2] = __rdtsc();
+	if (blob_len == 0 && room > 0)
+		n = compressor_lz4(codec, frame, p.len, blob, room, 1);
+	t[3] = __rdtsc();
+	store_keep(sender, 0, &p, next, next);
+	t[4] = __rdtsc();
+	int plain_len = LZ4_compress_fast_extState(
+		&state, (char *)frame, (char *)plain, (int)p.len, sizeof(plain), 1);
+	t[5] = __rdtsc();
+	if (blob_len > 0 && store_expand(receiver, 0, next, blob, blob_len, out, p.len, 0) != 0)
+		abort();
+	t[6] = __rdtsc();
+	if (blob_len > 0 && memcmp(out, frame, p.len) != 0)
+		abort();
+	t[7] = __rdtsc();
+	store_received(receiver, 0, next, frame, p.len, 0);
+	t[8] = __rdtsc();
+	static const unsigned from[STEPS] = {0, 1, 2, 3, 0, 4, 5, 7};
+	static const unsigned to[STEPS] = {1, 2, 3, 4, 4, 5, 6, 8};
+	for (unsigned i = 0; i < STEPS; i++)
+		s->cycles[i][s->packets] = (uint32_t)(t[to[i]] - t[from[i]]);
+	s->packets++;
+	s->in_bytes += p.len;
+	s->wire_bytes += blob_len > 0 ? blob_len + OVERHEAD : n > 0 ? (uint32_t)n + OVERHEAD : p.len;
+	s->lz4_wire_bytes += plain_len + OVERHEAD < (int)p.len ? (uint32_t)plain_len + OVERHEAD
+								: p.len;
+	next++;
+	if (next > WINDOW)
+		acknowledge(next - WINDOW);
+}
+
+static void run(const char *name, const uint8_t *bytes, uint64_t len, uint32_t mss, unsigned flows)
+{
+	struct flow_codec *fc = calloc(flows, sizeof(*fc));
+	struct sums s = {0};
+	static uint32_t flow;
+	uint64_t part = len / flows;
+
+	for (unsigned i = 0; i < STEPS; i++)
+		s.cycles[i] = malloc((len / mss + flows) * sizeof(s.cycles[i][0]));
+	/* Each flow has its part of the data; their packets take turns. */
+	for (uint64_t at = 0; at < part; at += mss)
+		for (unsigned i = 0; i < flows; i++)
+			one(&s, bytes + i * part + at,
+				(uint32_t)(part - at < mss ? part - at : mss), flow + i,
+				(uint32_t)at, &fc[i]);
+	flow += flows;
+	acknowledge(next);
+	printf("%-26s %6.2f %6.2f", name, (double)s.in_bytes / (double)s.wire_bytes,
+		(double)s.in_bytes / (double)s.lz4_wire_bytes);
+	for (unsigned i = 0; i < STEPS; i++) {
+		qsort(s.cycles[i], s.packets, sizeof(s.cycles[i][0]), by_value);
+		printf(" %7u", s.cycles[i][s.packets / 2]);
+		free(s.cycles[i]);
+	}
+	printf("\n");
+	free(fc);
+}
+
+/* A line changed in each 4 kB. */
+static uint8_t *changed_of(const uint8_t *bytes, uint64_t len)
+{
+	uint8_t *copy = take(len);
+
+	memcpy(copy, bytes, len);
+	for (uint64_t at = 0; at + 4096 < len; at += 4096)
+		data_fill(copy + at + at / 4096 * 37 % 4000, 80, DATA_TEXT, at);
+	return copy;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t len = MADE, changed_len = MADE;
+	uint8_t *bytes, *changed, *noise = take(MADE);
+
+	make_stores();
+	if (argc > 1) {
+		bytes = read_file(argv[1], &len);
+	} else {
+		bytes = take(len);
+		data_fill(bytes, (uint32_t)len, DATA_TEXT, 1);
+	}
+	changed_len = len;
+	changed = argc > 2 ? read_file(argv[2], &changed_len) : changed_of(bytes, len);
+	data_fill(noise, MADE, DATA_RANDOM, 2);
+	printf("%u slots of %u bytes in %u MB; TSC cycles a packet of %u bytes, medians\n",
+		sender->lane[0].count, sender->memory.slot_bytes, (unsigned)(MEMORY >> 20),
+		MSS + HEADER);
+	printf("                            ratio of LZ4    find  encode     LZ4    keep     all"
+	       "  liblz4  expand receive\n");
+	run("new", bytes, len, MSS, 1);
+	run("again", bytes, len, MSS, 1);
+	run("again, 16 flows", bytes, len, MSS, 16);
+	run("again, other segments", bytes, len, 1380, 1);
+	run("changed", changed, changed_len, MSS, 1);
+	run("random, new", noise, MADE, MSS, 1);
+	run("random, again", noise, MADE, MSS, 1);
+	return 0;
+}
