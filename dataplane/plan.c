@@ -150,12 +150,15 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 	plan->class_id_of = calloc(policy->class_count, sizeof(*plan->class_id_of));
 	plan->class_index_of = calloc(plan->classes_max, sizeof(*plan->class_index_of));
 	plan->class_compress = calloc(plan->classes_max, sizeof(*plan->class_compress));
+	plan->class_private = calloc(plan->classes_max, sizeof(*plan->class_private));
 	if (plan->class_id_of == NULL || plan->class_index_of == NULL ||
-		plan->class_compress == NULL)
+		plan->class_compress == NULL || plan->class_private == NULL)
 		goto no_memory;
 	assign_class_ids(plan, previous);
-	for (uint32_t i = 0; i < policy->class_count; i++)
+	for (uint32_t i = 0; i < policy->class_count; i++) {
 		plan->class_compress[plan->class_id_of[i]] = policy->classes[i].compress;
+		plan->class_private[plan->class_id_of[i]] = policy->classes[i].is_private;
+	}
 	for (unsigned b = 0; b < policy->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
 			plan->shaper[b][way] = build_shaper(plan, previous, b, way);
@@ -198,6 +201,7 @@ void plan_free(void *arg)
 	free(plan->class_id_of);
 	free(plan->class_index_of);
 	free(plan->class_compress);
+	free(plan->class_private);
 	free(plan);
 }
 

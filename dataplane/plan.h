@@ -26,6 +26,7 @@ struct plan {
 	int32_t *class_index_of;  /* class id -> policy index, -1: unused; [classes_max] */
 	uint32_t class_ids_given; /* ids from here on were never any class's */
 	bool *class_compress;	  /* by class id; [classes_max] */
+	bool *class_private;	  /* the same: its data is in no store */
 	enum policy_compress compress;
 	bool bypass;
 };

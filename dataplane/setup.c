@@ -22,6 +22,7 @@
 #include "dataplane/measure/inflight.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
+#include "dataplane/worker_store.h"
 
 #define STEER_RING 4096
 #define TX_RING 2048
@@ -131,6 +132,16 @@ static uint64_t peer_bytes(const struct policy *policy)
 		       LINK_CLASS_SLOTS * sizeof(struct histogram));
 }
 
+/* The stores of one worker. */
+static uint64_t stores_bytes(const struct policy *policy)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < policy->peer_count; i++)
+		bytes += worker_store_bytes(policy, i);
+	return bytes;
+}
+
 /* What the EAL must reserve beforehand when there are no hugepages to grow into. */
 static uint64_t memory_needed(const struct policy *policy)
 {
@@ -138,6 +149,7 @@ static uint64_t memory_needed(const struct policy *policy)
 	uint64_t links = (uint64_t)policy->bridge_count * WAYS;
 	uint64_t worker = flow_table_memory_needed(a->flows) + class_bytes(policy) +
 			  inflight_bytes(inflight_runs(policy)) + peer_bytes(policy) +
+			  stores_bytes(policy) +
 			  links * shaper_memory_needed(a->classes, a->queues, a->hosts) + 4 * MIB;
 
 	return pool_bytes(policy) + worker * a->worker_count +
@@ -378,6 +390,12 @@ static struct worker *make_worker(
 		w->peers[i].class_delay = take(d, LINK_CLASS_SLOTS * sizeof(struct histogram));
 		if (w->peers[i].rx == NULL || w->peers[i].class_delay == NULL)
 			return NULL;
+		if (worker_store_bytes(policy, i) > 0) {
+			void *store = take(d, worker_store_bytes(policy, i));
+			if (store == NULL)
+				return NULL;
+			worker_store_init(&w->peers[i], policy, i, store);
+		}
 		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
 			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));
 	}
@@ -438,14 +456,16 @@ static void say_memory(const struct daemon *d, const struct policy *policy)
 	printf("memory: %u MB at most, nearly all of it taken now: %u MB packet buffers, %u MB "
 	       "flow tables for %u "
 	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes, "
-	       "%u MB segments in flight, %u MB windows, %u MB history of 24 h\n",
+	       "%u MB segments in flight, %u MB windows, %u MB history of 24 h, %u MB stores of "
+	       "repeated data\n",
 		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
 		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
 		a->flows * d->worker_count, (unsigned)(shapers / MB), a->classes, a->hosts,
 		(unsigned)(class_bytes(policy) * d->worker_count / MB),
 		(unsigned)(inflight_bytes(inflight_runs(policy)) * d->worker_count / MB),
 		(unsigned)(feed_memory_needed(policy) / MB),
-		(unsigned)(history_feed_memory_needed(policy) / MB));
+		(unsigned)(history_feed_memory_needed(policy) / MB),
+		(unsigned)(stores_bytes(policy) * d->worker_count / MB));
 }
 
 /* The first plan. Says so where it takes long. */
@@ -558,6 +578,7 @@ static void free_worker(struct worker *w)
 	for (unsigned i = 0; w->peers != NULL && i < POLICY_PEERS_MAX; i++) {
 		rte_free(w->peers[i].rx);
 		rte_free(w->peers[i].class_delay);
+		rte_free(w->peers[i].store_tx); /* the first of what was taken as one */
 	}
 	flow_table_destroy(w->flows);
 	rte_free(w->compressor);

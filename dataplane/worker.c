@@ -17,6 +17,7 @@
 #include "dataplane/packet/steer.h"
 #include "dataplane/worker.h"
 #include "dataplane/worker_stages.h"
+#include "dataplane/worker_store.h"
 
 /* One round in SAMPLE_ROUNDS is timed stage by stage: cheap enough to stay on. */
 #define SAMPLE_ROUNDS 16
@@ -362,6 +363,7 @@ static unsigned poll_once(struct worker *w)
 		moved += n;
 	}
 	moved += stage_schedule(w);
+	worker_acknowledge(w);
 	for (unsigned from = 0; from < d->worker_count; from++) {
 		n = rte_ring_sc_dequeue_burst(w->tx_in, (void **)pkts, BURST, NULL);
 		for (unsigned i = 0; i < n; i++)

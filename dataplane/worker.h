@@ -12,6 +12,7 @@
 
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/lz4.h"
+#include "dataplane/compress/store.h"
 #include "dataplane/flow/table.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/link/seq.h"
@@ -62,6 +63,8 @@ struct worker_class {
 struct worker_peer {
 	struct link_tx tx[LINK_WORKERS_MAX]; /* by receiving worker */
 	struct link_seq *rx;		     /* LINK_LANES of them, by lane */
+	struct store_sender *store_tx;	     /* NULL: the policy gives the peer no store */
+	struct store_receiver *store_rx;
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t rx_bad;		  /* from its address, but not understood or not verified */
 	struct link_class_rx classes;	  /* by class of the peer */
@@ -99,6 +102,12 @@ struct worker {
 	/* What left for the WAN or came from it, frames as there. The control thread reads. */
 	uint64_t wan_packets[POLICY_BRIDGES_MAX][WAYS], wan_bytes[POLICY_BRIDGES_MAX][WAYS];
 	struct compressor *compressor;
+	uint64_t ack_due_ns; /* of the stores: worker_acknowledge() */
+	struct {
+		bool is_to_keep;
+		uint32_t seq;
+		struct store_packet packet;
+	} at_hand;		/* of worker_store_encode(), for worker_store_keep() */
 	struct rte_mbuf *spare; /* where a codec writes: becomes the link frame, or serves again */
 
 	/* Of the present round. */

@@ -11,6 +11,7 @@
 #include "dataplane/compress/decide.h"
 #include "dataplane/packet/edit.h"
 #include "dataplane/worker_stages.h"
+#include "dataplane/worker_store.h"
 
 /* ---- decode ---- */
 
@@ -64,7 +65,7 @@ static void measure_link(struct worker *w, struct worker_peer *peer, const struc
 
 /* The packet inside a link frame of this worker's lanes, parsed; NULL: dropped and counted. The
  * frame is freed in any case. */
-static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
+static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int lane)
 {
 	const struct pkt *p = pkt_of(in);
 	enum reason reason = DROP_LINK_NO_SESSION;
@@ -81,8 +82,17 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
 		reason = DROP_RX_NO_MBUF;
 		goto drop;
 	}
-	int rc = link_decode(in, path, peer->rx, out, w->now_ns, &arrival);
+	int rc = link_decode(in, path, peer->rx, worker_store_of(w, (unsigned)sender, lane), out,
+		w->now_ns, &arrival);
 	measure_link(w, peer, in, &arrival);
+	worker_store_received(w, (unsigned)sender, lane);
+	if (rc == LINK_IS_ACK) {
+		worker_store_ack(w, (unsigned)sender, lane, arrival.session_id, in);
+		peer->rx_frames++;
+		peer->rx_bytes += in->pkt_len;
+		reason = DROP_CONSUMED;
+		goto drop;
+	}
 	if (rc < 0) {
 		reason = (enum reason) - rc;
 		peer->rx_bad += reason == DROP_LINK_BAD_SHIM || reason == DROP_LINK_BAD_CHECK ||
@@ -175,7 +185,7 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 				continue;
 			}
 			decoded++;
-			m = decode_frame(w, m);
+			m = decode_frame(w, m, lane);
 			if (m != NULL)
 				pkts[kept++] = m;
 		}
@@ -340,9 +350,17 @@ static struct rte_mbuf *compress_packet(
 	const uint8_t *inner = link_inner(path, m, &inner_len);
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
-	int len = room == 0 || inner_len == 0
+	uint8_t codec = LINK_CODEC_STORE, lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
+	int len = dry || room == 0 || inner_len == 0
 			  ? 0
-			  : compressor_lz4(w->compressor, inner, inner_len, blob, room, 1);
+			  : (int)worker_store_encode(
+				    w, peer, lane, m, inner, inner_len, blob, room);
+	if (len == 0) {
+		codec = LINK_CODEC_LZ4;
+		len = room == 0 || inner_len == 0
+			      ? 0
+			      : compressor_lz4(w->compressor, inner, inner_len, blob, room, 1);
+	}
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;
 	uint32_t wire_bytes = len <= 0 ? 0 : link_headers_bytes(path) + (uint32_t)len;
@@ -358,14 +376,14 @@ static struct rte_mbuf *compress_packet(
 		return NULL;
 
 	struct worker_peer *to = &w->peers[peer];
-	uint8_t lane = link_lane(path, w->index, p->steer_hash);
-	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, LINK_CODEC_LZ4,
-		    (uint32_t)len, out, w->now_ns) != 0) {
+	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, codec, (uint32_t)len, out,
+		    w->now_ns) != 0) {
 		*reason = PASS_LINK_NO_FIT;
 		rte_pktmbuf_reset(out);
 		return NULL;
 	}
 	w->spare = NULL;
+	worker_store_keep(w, peer, lane);
 	to->tx_frames++;
 	to->tx_bytes += out->pkt_len;
 	/* The buckets were charged for the frame as it was; the link carries less. */

@@ -154,6 +154,7 @@ static const struct option class[] = {
 	{"red", OPTION_ACTION, C(police.action[2]), .max = 63, .words = action_words,
 		.fallback = "drop"},
 	{"compress", OPTION_BOOL, C(compress), .fallback = "false", .per_flow = true},
+	{"private", OPTION_BOOL, C(is_private), .fallback = "false", .per_flow = true},
 };
 
 #define M(member) FIELD(policy_match, member)
@@ -190,6 +191,8 @@ static const struct option peer[] = {
 	{"path", OPTION_WORD, P(path), .words = path_words, .fallback = "routed"},
 	{"path_mtu", OPTION_INT, P(path_mtu), .min = 576, .max = 9000, .fallback = "1500"},
 	{"mss_clamp", OPTION_BOOL, P(mss_clamp), .live = true, .fallback = "false"},
+	{"store", OPTION_MEMORY, P(store_mb), .min = 16, .max = 65536, .empty = "none",
+		.fallback = "none"},
 	{"stamp_interval", OPTION_TIME, P(stamp_interval_ns), .live = true, .min = 10000000,
 		.max = 4000000000, .empty = "none", .fallback = "none"},
 	{"stamp_dscp", OPTION_ACTION, P(stamp_dscp), .live = true, .max = 63, .words = dscp_words,

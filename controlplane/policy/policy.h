@@ -134,6 +134,7 @@ struct policy_class {
 	uint32_t aqm_target_ns;	    /* 0: as the RFC of that AQM says */
 	bool ecn;		    /* AQM marks what can be marked instead of dropping it */
 	bool compress;
+	bool is_private; /* its data serves no other packet's compression */
 	struct policy_police_options police;
 };
 
@@ -171,6 +172,7 @@ struct policy_peer {
 	enum policy_path path;
 	uint16_t path_mtu; /* largest outer IP packet */
 	bool mss_clamp;
+	uint32_t store_mb;	    /* memory for repeated data, MiB; 0: none */
 	uint32_t stamp_interval_ns; /* between STAMP test packets to it; 0: none are sent */
 	uint8_t stamp_dscp;
 	uint16_t stamp_size; /* of their IP packets, at least; 0: as small as they are */

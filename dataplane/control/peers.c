@@ -14,6 +14,7 @@
 #include "dataplane/control/speedtest_message.h"
 #include "dataplane/control/track.h"
 #include "dataplane/link/probe.h"
+#include "dataplane/worker_store.h"
 
 #define CONTROL_DSCP 48 /* CS6: network control (RFC 4594) */
 #define TCP_IP_HEADER(ipv6) ((ipv6) ? 60u : 40u)
@@ -39,7 +40,8 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 			.boot_id = rte_rand() | 1,
 			.path_mtu = p->path_mtu,
 			.workers = (uint8_t)c->daemon->worker_count,
-			.routed = p->path == PATH_ROUTED};
+			.routed = p->path == PATH_ROUTED,
+			.store_slots = worker_store_slots(policy, i)};
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
 		if (rc != 0) {
 			snprintf(error, error_len, "peer %s: the session cannot start: %s", p->name,

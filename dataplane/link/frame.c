@@ -19,6 +19,7 @@
 
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/lz4.h"
+#include "dataplane/compress/store.h"
 #include "dataplane/packet/edit.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/packet/steer.h"
@@ -32,6 +33,8 @@ static_assert(LINK_OVERHEAD_IPV4 ==
 static_assert(LINK_OVERHEAD_IPV6 ==
 		      sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
 	"shim.h");
+
+static_assert(LINK_WORKERS_MAX == STORE_LANES && LINK_ORIGINAL_MAX == STORE_PACKET_MAX, "store.h");
 
 /* The check of shim.h; `shim` has the field 0. */
 static inline uint32_t check_of(
@@ -260,6 +263,27 @@ uint16_t link_source_port(const struct link_path *path, uint8_t lane)
 	return LINK_SOURCE_PORT;
 }
 
+/* The lane begins anew with every session. */
+static void follow_session(struct link_tx *tx, const struct link_path *path)
+{
+	if (tx->session_id == path->session_id)
+		return;
+	tx->source_port = link_source_port(path, tx->lane);
+	__atomic_store_n(&tx->next, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&tx->session_id, path->session_id, __ATOMIC_RELEASE);
+}
+
+/* A frame has been made with the lane's next number. */
+static void count_sent(struct link_tx *tx, const struct link_path *path, uint8_t class_slot,
+	uint32_t original_bytes, uint32_t wire_bytes, uint64_t now_ns)
+{
+	link_class_sent(&tx->classes, path->session_id, class_slot, now_ns);
+	__atomic_store_n(&tx->next, tx->next + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&tx->packets, tx->packets + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&tx->original_bytes, tx->original_bytes + original_bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&tx->wire_bytes, tx->wire_bytes + wire_bytes, __ATOMIC_RELAXED);
+}
+
 int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
 {
@@ -273,11 +297,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 		return -ENOTCONN;
 	if (blob_len > blob_max(path, out) || inner_len == 0 || inner_len > LINK_ORIGINAL_MAX)
 		return -EMSGSIZE;
-	if (tx->session_id != path->session_id) {
-		tx->source_port = link_source_port(path, tx->lane);
-		__atomic_store_n(&tx->next, 0, __ATOMIC_RELEASE);
-		__atomic_store_n(&tx->session_id, path->session_id, __ATOMIC_RELEASE);
-	}
+	follow_session(tx, path);
 
 	struct link_shim shim = {
 		.version = LINK_VERSION,
@@ -297,13 +317,37 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
 		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
 
-	link_class_sent(&tx->classes, path->session_id, shim.class_slot, now_ns);
-	__atomic_store_n(&tx->next, tx->next + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&tx->packets, tx->packets + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&tx->original_bytes, tx->original_bytes + rte_pktmbuf_data_len(in),
-		__ATOMIC_RELAXED);
-	__atomic_store_n(
-		&tx->wire_bytes, tx->wire_bytes + rte_pktmbuf_data_len(out), __ATOMIC_RELAXED);
+	count_sent(tx, path, shim.class_slot, rte_pktmbuf_data_len(in), rte_pktmbuf_data_len(out),
+		now_ns);
+	return 0;
+}
+
+int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint8_t *ack,
+	uint32_t len, struct rte_mbuf *out, uint64_t now_ns)
+{
+	uint32_t headers = link_headers_bytes(path);
+	uint8_t *p = rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES);
+
+	if (path->session_id == 0 || !path->alive)
+		return -ENOTCONN;
+	if (len > blob_max(path, out))
+		return -EMSGSIZE;
+	follow_session(tx, path);
+
+	const struct link_shim shim = {
+		.version = LINK_VERSION,
+		.codec = LINK_CODEC_STORE,
+		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
+		.lane = tx->lane,
+		.seq = (uint32_t)tx->next,
+		.sent = link_timestamp(now_ns),
+	};
+
+	link_shim_write(p, &shim);
+	link_put32(p + 12, check_of(p, ack, len, path->tx_key));
+	memcpy(p + LINK_SHIM_BYTES, ack, len);
+	write_headers(path, out, LINK_SHIM_BYTES + len, DSCP_CS6, ECN_NOT_ECT, tx->source_port);
+	count_sent(tx, path, 0, 0, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
 }
 
@@ -360,15 +404,34 @@ static int count(struct link_seq *lane, uint32_t session_id, const struct link_s
 	return link_seq_accept(lane, shim->seq, shim->sent, now_ns, arrival);
 }
 
+/* Keep a verified frame, in the session that it is of. The first one of a session begins it; frames
+ * of the session before are not kept then, as they cannot be acknowledged. */
+static void keep(struct store_receiver *store, const struct link_path *path,
+	const struct link_shim *shim, uint32_t session_id, const uint8_t *inner, uint64_t now_ns)
+{
+	if (store == NULL || path->store_slots == 0)
+		return;
+	if (store->session_id != session_id) {
+		if (session_id != path->session_id)
+			return;
+		store_receiver_start(store, session_id, path->peer_workers);
+	}
+	store_received(store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len,
+		now_ns);
+}
+
 int link_decode(const struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq lanes[LINK_LANES], struct rte_mbuf *out, uint64_t now_ns,
-	struct link_arrival *arrival)
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
+	uint64_t now_ns, struct link_arrival *arrival)
 {
 	const struct pkt *pkt = pkt_of(in);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off);
 	const uint8_t *blob = payload + LINK_SHIM_BYTES;
 	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *), plain[LINK_SHIM_BYTES];
-	uint32_t blob_len, inner_min, session_id;
+	const uint8_t *checked = inner;
+	uint32_t blob_len, checked_len, inner_min, session_id;
+	bool is_ack;
+	int rc;
 	struct link_arrival unasked;
 	struct link_shim shim;
 
@@ -382,11 +445,14 @@ int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 		return -DROP_LINK_BAD_SHIM;
 	blob_len = pkt->payload_len - LINK_SHIM_BYTES;
 	link_shim_read(payload, &shim);
+	is_ack = shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
 	inner_min = path->routed ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ether_hdr);
 	if (!shim_ok(&shim) ||
 		(shim.flags & LINK_FLAG_ROUTED) != (path->routed ? LINK_FLAG_ROUTED : 0) ||
-		shim.original_len < inner_min || shim.original_len > rte_pktmbuf_tailroom(out))
+		(shim.original_len < inner_min && !is_ack) ||
+		shim.original_len > rte_pktmbuf_tailroom(out))
 		return -DROP_LINK_BAD_SHIM;
+	checked_len = shim.original_len;
 
 	switch (shim.codec) {
 	case LINK_CODEC_RAW:
@@ -398,6 +464,19 @@ int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 		if (decompress_lz4(blob, blob_len, inner, shim.original_len) != 0)
 			return -DROP_LINK_BAD_DATA;
 		break;
+	case LINK_CODEC_STORE:
+		if (is_ack) {
+			checked = blob;
+			checked_len = blob_len;
+			break;
+		}
+		if (store == NULL)
+			return -DROP_LINK_BAD_SHIM;
+		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, shim.seq, blob, blob_len,
+			inner, shim.original_len, now_ns);
+		if (rc != 0)
+			return rc == -ENOENT ? -DROP_LINK_NO_REFERENCE : -DROP_LINK_BAD_DATA;
+		break;
 	default:
 		return -DROP_LINK_BAD_SHIM;
 	}
@@ -405,14 +484,17 @@ int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 	memcpy(plain, payload, LINK_SHIM_BYTES - 4);
 	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
 	session_id = path->session_id;
-	if (check_of(plain, inner, shim.original_len, path->rx_key) != shim.check) {
+	if (check_of(plain, checked, checked_len, path->rx_key) != shim.check) {
 		if (now_ns >= path->rx_key_old_until_ns ||
-			check_of(plain, inner, shim.original_len, path->rx_key_old) != shim.check)
+			check_of(plain, checked, checked_len, path->rx_key_old) != shim.check)
 			return -DROP_LINK_BAD_CHECK;
 		session_id--;
 	}
 	if (count(&lanes[shim.lane], session_id, &shim, now_ns, arrival) != 0)
 		return -DROP_LINK_DUPLICATE;
+	if (is_ack)
+		return LINK_IS_ACK;
+	keep(store, path, &shim, session_id, inner, now_ns);
 
 	int ip = ecn_offset(inner, shim.original_len, path->routed);
 	uint8_t before = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);

@@ -28,6 +28,7 @@
 #include "dataplane/link/shim.h"
 
 struct rte_mbuf;
+struct store_receiver;
 
 /*
  * The sending side of one lane: 16 of them (by receiving worker) per sending worker and peer.
@@ -97,6 +98,13 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns);
 
 /*
+ * Make `out` (fresh, empty) the frame of an acknowledgement (ack.h): `len` bytes of it. Takes the
+ * lane's next sequence number, only with 0. Returns as link_encode().
+ */
+int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint8_t *ack,
+	uint32_t len, struct rte_mbuf *out, uint64_t now_ns);
+
+/*
  * Make `out` (fresh, empty) the frame of a control message: msg is what link_session_tick() gave.
  * Needs no session, only the addresses. 0 or -EMSGSIZE. Any thread that owns `out`.
  */
@@ -104,6 +112,7 @@ int link_encode_control(
 	const struct link_path *path, const uint8_t *msg, uint32_t len, struct rte_mbuf *out);
 
 #define LINK_PEEK_CONTROL LINK_LANES
+#define LINK_IS_ACK 1
 
 /* The lane of a link packet from its UDP payload, LINK_PEEK_CONTROL, or -1 if it is no link packet
  * of this version. Nothing is verified yet. */
@@ -112,22 +121,25 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
 /*
  * Decode the link frame `in` (parsed: PKT_LINK, payload and ecn of struct pkt valid) of this peer
  * into `out` (fresh, empty, with its headroom). lanes[LINK_LANES] is the peer's receive state; only
- * the frame's own lane is touched, whose worker the caller is. Returns 0 with the inner frame in
- * `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out` holds the
- * IP packet alone, its TTL lowered by the routers that the frame passed, and the caller prepends a
- * link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents of `out`
- * undefined. *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered
+ * the frame's own lane is touched, whose worker the caller is. store: what the peer's frames refer
+ * to and where they are kept, or NULL; its lanes go by sending worker. Returns 0 with the inner
+ * frame in `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out`
+ * holds the IP packet alone, its TTL lowered by the routers that the frame passed, and the caller
+ * prepends a link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents of `out`
+ * undefined. LINK_IS_ACK: no packet but an acknowledgement, verified and counted in the lane; it is
+ * the blob of `in`, for link_ack_read(). *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered
  * or not; LINK_NOT_VERIFIED of others:
  *
  *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
  *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be
  *     DROP_LINK_BAD_DATA     does not decompress to the length it says
+ *     DROP_LINK_NO_REFERENCE refers to a frame that the store does not have; the peer will be told
  *     DROP_LINK_BAD_CHECK    decompressed to something else, or is of another session
  *     DROP_LINK_DUPLICATE    verified, but received before
  *     DROP_LINK_CE           verified and counted, but marked CE around a packet without ECN
  */
 int link_decode(const struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq lanes[LINK_LANES], struct rte_mbuf *out, uint64_t now_ns,
-	struct link_arrival *arrival);
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
+	uint64_t now_ns, struct link_arrival *arrival);
 
 #endif

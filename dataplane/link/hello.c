@@ -50,7 +50,7 @@ int link_hello_write(
 	p[9] = (uint8_t)hello->path_mtu;
 	p[10] = hello->refusal;
 	p[11] = hello->announced;
-	memset(p + 12, 0, 4);
+	link_put32(p + 12, hello->store_slots);
 	put64(p + 16, hello->boot_id);
 	memcpy(p + 24, hello->nonce, LINK_NONCE_BYTES);
 	memcpy(p + 40, hello->echo, LINK_NONCE_BYTES);
@@ -116,6 +116,7 @@ int link_hello_read(const uint8_t *msg, size_t len, const uint8_t key[32], struc
 	hello->path_mtu = (uint16_t)(p[8] << 8 | p[9]);
 	hello->refusal = p[10];
 	hello->announced = p[11];
+	hello->store_slots = link_get32(p + 12);
 	hello->boot_id = get64(p + 16);
 	memcpy(hello->nonce, p + 24, LINK_NONCE_BYTES);
 	memcpy(hello->echo, p + 40, LINK_NONCE_BYTES);

@@ -14,7 +14,7 @@
  *      8  2  path MTU: largest outer IP packet
  *     10  1  refusal: enum link_refusal, why the sender does not work with the receiver
  *     11  1  number of announcements
- *     12  4  reserved, 0
+ *     12  4  packets that each worker of the sender keeps of what it receives (ack.h), 0: none
  *     16  8  boot id
  *     24 16  sender's nonce
  *     40 16  receiver's nonce as last heard, or 0
@@ -82,6 +82,7 @@ struct link_hello {
 	uint16_t path_mtu;
 	uint8_t refusal;
 	uint8_t announced; /* entries of announce[] */
+	uint32_t store_slots;
 	uint64_t boot_id;
 	uint8_t nonce[LINK_NONCE_BYTES], echo[LINK_NONCE_BYTES];
 	uint64_t clock_ns, echo_clock_ns, echo_delay_ns;

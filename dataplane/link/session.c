@@ -73,6 +73,7 @@ int link_session_init(
 	s->path_mtu = config->path_mtu;
 	s->workers = config->workers;
 	s->routed = config->routed;
+	s->store_slots = config->store_slots;
 	s->boot_id = config->boot_id;
 	s->random = config->random != NULL ? config->random : random_sodium;
 	s->random_arg = config->random_arg;
@@ -143,8 +144,9 @@ static int say_hello(
 		.version = LINK_HELLO_VERSION,
 		.flags = s->routed ? LINK_HELLO_ROUTED : 0,
 		.workers = s->workers,
-		.codecs = LINK_CODECS,
+		.codecs = LINK_CODECS | (s->store_slots > 0 ? 1u << LINK_CODEC_STORE : 0),
 		.path_mtu = s->path_mtu,
+		.store_slots = s->store_slots,
 		.refusal = s->refusal,
 		.boot_id = s->boot_id,
 		.clock_ns = now_ns,
@@ -425,6 +427,9 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	path->rx_key_old = s->rx_key_old;
 	path->rx_key_old_until_ns = s->rx_key_old_until_ns;
 	path->peer_workers = has_session(s) ? s->peer.workers : 1;
+	path->store_slots = 0;
+	if (has_session(s) && s->store_slots > 0 && s->peer.codecs >> LINK_CODEC_STORE & 1)
+		path->store_slots = s->peer.store_slots / s->workers;
 	path->path_mtu = s->path_mtu;
 	if (has_session(s) && s->peer.path_mtu < s->path_mtu)
 		path->path_mtu = s->peer.path_mtu;

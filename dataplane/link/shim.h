@@ -81,14 +81,19 @@
 /* The most that stands in front of a blob, in any case. */
 #define LINK_HEADERS_MAX (LINK_L2_VLAN_BYTES + LINK_OVERHEAD_IPV6)
 
-/* The numbers not named here (2, 3, 4, 5, 6) are kept for codecs with dictionaries, acknowledged
- * history, zstd and deduplication; a hello says which ones an end understands. */
+/* The numbers not named here (2, 3, 4, 5) are kept for codecs with dictionaries, acknowledged
+ * history and zstd; a hello says which ones an end understands. */
 enum link_codec {
 	LINK_CODEC_RAW = 0, /* the original bytes themselves */
 	LINK_CODEC_LZ4 = 1, /* one LZ4 block, no dictionary */
+	/* References to what the lane has carried (compress/store.h). With an original length of 0:
+	 * an acknowledgement (ack.h), which goes in the lane of the other direction, from the
+	 * worker that receives a lane to the one that sends in it; its check is over the blob. */
+	LINK_CODEC_STORE = 6,
 	LINK_CODEC_CONTROL = 7,
 };
-/* The codecs of data frames that this version decodes, one bit a number. */
+/* The codecs of data frames that this version always decodes, one bit a number. LINK_CODEC_STORE
+ * where the policy gives it memory. */
 #define LINK_CODECS (1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4)
 
 #define LINK_FLAG_ROUTED 0x1

@@ -102,7 +102,7 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 			if (i == 0)
 				path[1].session_id++;
 			rte_pktmbuf_reset(out[i]);
-			sink = link_decode(link_frame[i], &path[1], lanes, out[i], 1000, NULL);
+			sink = link_decode(link_frame[i], &path[1], lanes, NULL, out[i], 1000, NULL);
 			if (sink != 0)
 				abort();
 		});

@@ -105,7 +105,7 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 	static struct link_class_rx classes;
 	struct link_losses losses = {0};
 	struct link_arrival a;
-	int rc = link_decode(in, path, lanes, out, NOW, &a);
+	int rc = link_decode(in, path, lanes, NULL, out, NOW, &a);
 
 	require(rc <= 0 && -rc < REASON_COUNT);
 	require((a.verdict == LINK_NOT_VERIFIED) <= (rc != 0));
@@ -116,7 +116,7 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 		require(lane >= 0 && lane < LINK_LANES);
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
-		require(link_decode(in, path, lanes, out, NOW, NULL) == -DROP_LINK_DUPLICATE);
+		require(link_decode(in, path, lanes, NULL, out, NOW, NULL) == -DROP_LINK_DUPLICATE);
 	}
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(out);
@@ -148,7 +148,7 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 		require(link_encode(&tx, &path[0], in, LINK_CODEC_LZ4, (uint32_t)n, link, NOW) ==
 			0);
 		frames_arrived(link, &path[1], -1);
-		require(link_decode(link, &path[1], lanes, out, NOW, NULL) == 0);
+		require(link_decode(link, &path[1], lanes, NULL, out, NOW, NULL) == 0);
 		require(out->data_len == inner_len &&
 			memcmp(rte_pktmbuf_mtod(out, void *), inner, inner_len) == 0);
 	}

@@ -53,7 +53,7 @@ static struct rte_mbuf *decode(
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
 
 	frames_arrived(frame, path, outer_ecn);
-	*rc = link_decode(frame, path, lanes, out, NOW + 1000000, NULL);
+	*rc = link_decode(frame, path, lanes, NULL, out, NOW + 1000000, NULL);
 	if (*rc == 0)
 		return out;
 	rte_pktmbuf_free(out);
@@ -209,19 +209,19 @@ static void test_damage(void)
 
 		for (uint32_t cut = 0; cut < len; cut++) {
 			pkt_of(frame)->payload_len = (uint16_t)cut;
-			rc = link_decode(frame, &path[1], lanes, out, NOW, NULL);
+			rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
 			if (rc >= 0 || -rc >= REASON_COUNT)
 				CU_FAIL("a truncated frame was delivered");
 		}
 		/* A payload that claims to go on behind the end of the frame. */
 		pkt_of(frame)->payload_len = (uint16_t)(len + 1);
 		CU_ASSERT_EQUAL(
-			link_decode(frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+			link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
 		pkt_of(frame)->payload_len = (uint16_t)len;
 
 		for (uint32_t bit = 0; bit < len * 8; bit++, flips++) {
 			p[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			rc = link_decode(frame, &path[1], lanes, out, NOW, NULL);
+			rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
 			p[bit / 8] ^= (uint8_t)(1 << bit % 8);
 			if (rc < 0) {
 				reasons[-rc]++;
@@ -243,11 +243,11 @@ static void test_damage(void)
 			flips);
 
 		/* None of it has touched the lane: the real frame is the first. */
-		CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, out, NOW, NULL), 0);
+		CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 		link_seq_read(&lanes[18], NULL, NOW, &got);
 		CU_ASSERT(got.received == 1 && got.unique == 1 && got.lost == 0);
 		CU_ASSERT_EQUAL(
-			link_decode(frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_DUPLICATE);
+			link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_DUPLICATE);
 		rte_pktmbuf_free(in);
 		rte_pktmbuf_free(frame);
 		rte_pktmbuf_free(out);
@@ -413,8 +413,8 @@ static void test_limits(void)
 	path[0].alive = true;
 	path[0].session_id = 0;
 	CU_ASSERT_EQUAL(link_encode(&tx, &path[0], in, LINK_CODEC_LZ4, 10, out, NOW), -ENOTCONN);
-	CU_ASSERT_EQUAL(link_decode(in, &path[0], lanes, out, NOW, NULL), -DROP_LINK_NO_SESSION);
-	CU_ASSERT_EQUAL(link_decode(in, NULL, lanes, out, NOW, NULL), -DROP_LINK_NO_SESSION);
+	CU_ASSERT_EQUAL(link_decode(in, &path[0], lanes, NULL, out, NOW, NULL), -DROP_LINK_NO_SESSION);
+	CU_ASSERT_EQUAL(link_decode(in, NULL, lanes, NULL, out, NOW, NULL), -DROP_LINK_NO_SESSION);
 
 	/* Only IP crosses a routed path. */
 	path[0].routed = true;
@@ -449,7 +449,7 @@ static void test_unknown(void)
 			in->data_len);
 		CU_ASSERT_EQUAL(link_encode(&tx, &path[0], in, c, in->data_len, frame, NOW), 0);
 		frames_arrived(frame, &path[1], -1);
-		int rc = link_decode(frame, &path[1], lanes, out, NOW, NULL);
+		int rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
 
 		if (c == LINK_CODEC_RAW)
 			CU_ASSERT_EQUAL(rc, 0)
@@ -459,7 +459,7 @@ static void test_unknown(void)
 		/* The other kind of path. */
 		path[1].routed = true;
 		CU_ASSERT_EQUAL(
-			link_decode(frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+			link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
 	}
 	CU_ASSERT_EQUAL(link_peek_lane((const uint8_t *)"\x88\x01", 2), -1);
 	CU_ASSERT_EQUAL(
@@ -481,9 +481,9 @@ static void test_unknown(void)
 	rte_pktmbuf_reset(out);
 	rte_pktmbuf_adj(out, 0);
 	out->data_off = (uint16_t)(out->buf_len - in->data_len + 1);
-	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
 	out->data_off--;
-	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, out, NOW, NULL), 0);
+	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(frame);
 	rte_pktmbuf_free(out);
@@ -519,10 +519,10 @@ static void test_lanes(void)
 		if (fate == 0 && i < 3900) {
 			lost[l]++;
 		} else {
-			CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, out, NOW, NULL), 0);
+			CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 			if (fate == 1) {
 				doubled[l]++;
-				CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, out, NOW, NULL),
+				CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL),
 					-DROP_LINK_DUPLICATE);
 			}
 		}
@@ -548,10 +548,10 @@ static void test_lanes(void)
 	path[0].tx_key = path[1].rx_key = 99;
 	path[0].session_id = path[1].session_id = 2;
 	CU_ASSERT_EQUAL(
-		link_decode(old[0], &path[1], lanes, out, NOW + 1000, NULL), -DROP_LINK_BAD_CHECK);
-	CU_ASSERT_EQUAL(link_decode(old[0], &path[1], lanes, out, NOW + 999, NULL), 0);
+		link_decode(old[0], &path[1], lanes, NULL, out, NOW + 1000, NULL), -DROP_LINK_BAD_CHECK);
+	CU_ASSERT_EQUAL(link_decode(old[0], &path[1], lanes, NULL, out, NOW + 999, NULL), 0);
 	CU_ASSERT_EQUAL(
-		link_decode(old[0], &path[1], lanes, out, NOW + 999, NULL), -DROP_LINK_DUPLICATE);
+		link_decode(old[0], &path[1], lanes, NULL, out, NOW + 999, NULL), -DROP_LINK_DUPLICATE);
 	uint64_t packets = tx[0].packets;
 	struct rte_mbuf *frame = encode(&tx[0], &path[0], in, GAIN);
 
@@ -559,13 +559,13 @@ static void test_lanes(void)
 	CU_ASSERT_EQUAL(link_tx_next(&tx[0], 2), 1); /* numbers begin again, totals go on */
 	CU_ASSERT_EQUAL(tx[0].packets, packets + 1);
 	frames_arrived(frame, &path[1], -1);
-	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, out, NOW, NULL), 0);
+	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].session_id, 2);
 	/* Overtaken by the new session: what it was is not known any more. */
-	CU_ASSERT_EQUAL(link_decode(old[1], &path[1], lanes, out, NOW, NULL), -DROP_LINK_DUPLICATE);
+	CU_ASSERT_EQUAL(link_decode(old[1], &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_DUPLICATE);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].late, 1);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].session_id, 2);
-	rc = link_decode(frame, &path[1], lanes, out, NOW, NULL);
+	rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
 	CU_ASSERT_EQUAL(rc, -DROP_LINK_DUPLICATE);
 	rte_pktmbuf_free(frame);
 	rte_pktmbuf_free(old[0]);

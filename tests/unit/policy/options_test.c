@@ -150,6 +150,7 @@ static const struct option_case cases[] = {
 	{"classes", "yellow", {"\"pass\"", "\"af12\""}, {BAD_ACTIONS}},
 	{"classes", "red", {"\"drop\"", "\"default\""}, {BAD_ACTIONS}},
 	{"classes", "compress", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	{"classes", "private", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 
 	{"rules", "match", {"{ }", "{ dport = 5; }"}, {"5", "( )", "\"x\"", "true"}},
 	{"rules", "class", {"\"default\"", "\"c\""}, {"\"d\"", "\"\"", "0", "true"}},
@@ -187,6 +188,8 @@ static const struct option_case cases[] = {
 	{"peers", "path", {"\"routed\"", "\"bridged\""}, {"\"bridge\"", "true"}},
 	{"peers", "path_mtu", {"576", "1500"}, {"575", "1501", "9001", "\"1400\""}},
 	{"peers", "mss_clamp", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	{"peers", "store", {"\"none\"", "\"16 MiB\"", "\"64 GiB\"", "\"256 MiB\""},
+		{"256", "\"15 MiB\"", "\"65 GiB\"", "\"auto\"", "\"\"", "true"}},
 	{"peers", "stamp_interval", {"\"none\"", "\"10 ms\"", "\"4 s\""},
 		{"100", "\"9 ms\"", "\"5 s\"", "\"0 s\"", "\"\""}},
 	{"peers", "stamp_dscp", {"0", "63", "\"ef\"", "\"default\""},

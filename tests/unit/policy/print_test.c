@@ -170,6 +170,7 @@ static void random_class(struct policy *p, uint32_t i)
 	c->aqm_target_ns = often() ? (uint32_t)within(100000, 1000000000) : 0;
 	c->ecn = often();
 	c->compress = often();
+	c->is_private = often();
 	random_police(&c->police);
 }
 
@@ -243,6 +244,7 @@ static void random_peer(struct policy *p, uint8_t i)
 	peer->path = (enum policy_path)within(0, 1);
 	peer->path_mtu = (uint16_t)within(1280, 1500);
 	peer->mss_clamp = often();
+	peer->store_mb = often() ? 0 : (uint32_t)within(16, 65536);
 	peer->stamp_interval_ns = often() ? (uint32_t)within(10000000, 4000000000) : 0;
 	peer->stamp_dscp = (uint8_t)within(0, 63);
 	peer->stamp_size = often() ? (uint16_t)within(100, 1280) : 0;
@@ -362,6 +364,7 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME(aqm_target_ns);
 	SAME(ecn);
 	SAME(compress);
+	SAME(is_private);
 	SAME(police.mode);
 	SAME(police.colour_aware);
 	SAME(police.action);
@@ -405,6 +408,7 @@ static void compare_peers(const struct policy_peer *a, const struct policy_peer 
 	SAME(path);
 	SAME(path_mtu);
 	SAME(mss_clamp);
+	SAME(store_mb);
 	SAME(stamp_interval_ns);
 	SAME(stamp_dscp);
 	SAME(stamp_size);

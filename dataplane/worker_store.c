@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The store of repeated data in the worker (worker_store.h): which packets may serve each other, what
+ * the peer can keep, and the way of the acknowledgements.
+ */
+#include "dataplane/worker_store.h"
+
+#include <string.h>
+
+#include "dataplane/link/ack.h"
+#include "dataplane/worker_stages.h"
+
+static_assert(STORE_ACK_WORDS <= LINK_ACK_WORDS_MAX && STORE_REFUSALS <= LINK_ACK_REFUSED_MAX,
+	"what is said fits");
+
+/* ---- memory ---- */
+
+/* The longest inner frame: two tags in front of the largest IP packet. */
+static uint32_t slot_bytes(const struct policy *policy)
+{
+	return store_slot_bytes(policy->appliance.mtu + LINK_L2_VLAN_BYTES + 4u);
+}
+
+/* Of one way of one worker: all are alike. */
+static uint64_t way_bytes(const struct policy *policy, unsigned i)
+{
+	return ((uint64_t)policy->peers[i].store_mb << 20) / 2 / policy->appliance.worker_count;
+}
+
+uint32_t worker_store_slots(const struct policy *policy, unsigned i)
+{
+	return store_slots_in(way_bytes(policy, i), slot_bytes(policy), false);
+}
+
+static uint32_t sender_slots(const struct policy *policy, unsigned i)
+{
+	return store_slots_in(way_bytes(policy, i), slot_bytes(policy), true);
+}
+
+static uint64_t whole_lines(uint64_t bytes)
+{
+	return RTE_ALIGN_CEIL(bytes, (uint64_t)RTE_CACHE_LINE_SIZE);
+}
+
+uint64_t worker_store_bytes(const struct policy *policy, unsigned i)
+{
+	if (worker_store_slots(policy, i) == 0)
+		return 0;
+	return whole_lines(sizeof(struct store_sender)) +
+	       whole_lines(sizeof(struct store_receiver)) +
+	       store_memory_bytes(sender_slots(policy, i), slot_bytes(policy), true) +
+	       store_memory_bytes(worker_store_slots(policy, i), slot_bytes(policy), false);
+}
+
+void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory)
+{
+	uint8_t *p = memory;
+
+	peer->store_tx = (struct store_sender *)p;
+	p += whole_lines(sizeof(struct store_sender));
+	peer->store_rx = (struct store_receiver *)p;
+	p += whole_lines(sizeof(struct store_receiver));
+	store_memory_init(
+		&peer->store_tx->memory, p, sender_slots(policy, i), slot_bytes(policy), true);
+	p += store_memory_bytes(sender_slots(policy, i), slot_bytes(policy), true);
+	store_memory_init(&peer->store_rx->memory, p, worker_store_slots(policy, i),
+		slot_bytes(policy), false);
+	for (unsigned lane = 0; lane < STORE_LANES; lane++)
+		peer->store_rx->lane[lane].due_ns = UINT64_MAX;
+}
+
+/* ---- sending ---- */
+
+/*
+ * Whose packets a packet may refer to: those of the same VLANs, all tags counted. False: there is
+ * something else in front of the IP packet (labels, PPPoE), which may stand for a tenant, too.
+ */
+static bool domain_of(const struct rte_mbuf *m, uint32_t *domain)
+{
+	const struct pkt *p = pkt_of(m);
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	*domain = 0;
+	if (p->l3_off < LINK_L2_BYTES || (p->l3_off - LINK_L2_BYTES) % 4 != 0 ||
+		p->l3_off > LINK_L2_BYTES + 2 * 4)
+		return false;
+	for (unsigned at = 12; at + 2 < p->l3_off; at += 4) {
+		uint16_t type = (uint16_t)(frame[at] << 8 | frame[at + 1]);
+
+		if (type != RTE_ETHER_TYPE_VLAN && type != RTE_ETHER_TYPE_QINQ)
+			return false;
+		/* A priority tag is a tag, too, but VLAN 0: 4096 tells it from none. */
+		*domain = *domain << 13 | 0x1000 | (frame[at + 2] & 0x0fu) << 8 | frame[at + 3];
+	}
+	return true;
+}
+
+uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
+	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room)
+{
+	const struct pkt *p = pkt_of(m);
+	const struct link_path *path = &w->links->path[peer];
+	const struct link_tx *tx = &w->peers[peer].tx[lane % LINK_WORKERS_MAX];
+	struct store_sender *s = w->peers[peer].store_tx;
+	struct store_packet *packet = &w->at_hand.packet;
+	uint32_t header = p->payload_off;
+
+	w->at_hand.is_to_keep = false;
+	if (s == NULL || path->store_slots == 0 || w->plan->class_private[p->class_id] ||
+		!domain_of(m, &packet->domain))
+		return 0;
+	if (s->session_id != path->session_id)
+		store_sender_start(s, path->session_id, path->peer_workers, path->store_slots);
+	if (path->routed)
+		header -= p->l3_off;
+	packet->bytes = inner;
+	packet->len = inner_len;
+	packet->header_len = RTE_MIN(header, inner_len);
+	packet->flow_hash = (uint32_t)p->hash;
+	w->at_hand.is_to_keep = true;
+	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
+	if (!store_find(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, &p->flow->codec))
+		return 0;
+	return store_encode(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, w->compressor, blob,
+		room);
+}
+
+void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)
+{
+	if (w->at_hand.is_to_keep)
+		store_keep(w->peers[peer].store_tx, lane % LINK_WORKERS_MAX, &w->at_hand.packet,
+			w->at_hand.seq, w->now_ns);
+}
+
+void worker_store_ack(struct worker *w, unsigned peer, int lane, uint32_t session_id,
+	const struct rte_mbuf *in)
+{
+	const struct pkt *p = pkt_of(in);
+	struct store_sender *s = w->peers[peer].store_tx;
+	unsigned ours = (unsigned)lane / LINK_WORKERS_MAX;
+	struct link_ack ack;
+
+	if (s == NULL || s->session_id != session_id ||
+		link_ack_read(rte_pktmbuf_mtod_offset(
+				      in, const uint8_t *, p->payload_off + LINK_SHIM_BYTES),
+			p->payload_len - LINK_SHIM_BYTES, &ack) != 0)
+		return;
+	store_acked(s, ours, ack.base, ack.bitmap, ack.words);
+	for (unsigned i = 0; i < ack.refusals; i++)
+		store_refused(s, ours, ack.refused[i], w->now_ns);
+}
+
+/* ---- receiving ---- */
+
+struct store_receiver *worker_store_of(const struct worker *w, unsigned peer, int lane)
+{
+	/* Not of lanes to workers that this box does not have: it takes them, but their numbers
+	 * would fall together with another lane's. */
+	return (unsigned)lane % LINK_WORKERS_MAX == w->index ? w->peers[peer].store_rx : NULL;
+}
+
+void worker_store_received(struct worker *w, unsigned peer, int lane)
+{
+	const struct store_receiver *r = worker_store_of(w, peer, lane);
+
+	if (r != NULL && r->lane[lane / LINK_WORKERS_MAX].due_ns < w->ack_due_ns)
+		w->ack_due_ns = r->lane[lane / LINK_WORKERS_MAX].due_ns;
+}
+
+static void send_ack(struct worker *w, unsigned i, unsigned lane)
+{
+	const struct link_path *path = &w->links->path[i];
+	struct worker_peer *peer = &w->peers[i];
+	struct rte_mbuf *out = rte_pktmbuf_alloc(w->daemon->pool);
+	struct link_ack ack = {.words = STORE_ACK_WORDS};
+	uint8_t bytes[LINK_ACK_BYTES_MAX];
+
+	if (out == NULL)
+		return; /* the next one says it */
+	ack.refusals =
+		store_acknowledge(peer->store_rx, lane, &ack.base, ack.bitmap, ack.refused);
+	if (link_encode_ack(&peer->tx[lane], path, bytes, link_ack_write(&ack, bytes), out,
+		    w->now_ns) != 0) {
+		rte_pktmbuf_free(out);
+		return;
+	}
+	peer->tx_frames++;
+	peer->tx_bytes += out->pkt_len;
+	memset(pkt_of(out), 0, sizeof(struct pkt));
+	pkt_of(out)->out_port = port_wan(w->plan->policy->peers[i].bridge);
+	worker_send(w, out);
+}
+
+void worker_acknowledge(struct worker *w)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	if (likely(w->ack_due_ns > w->now_ns))
+		return;
+	for (unsigned i = 0; i < w->links->count; i++) {
+		const struct link_path *path = &w->links->path[i];
+		struct store_receiver *r = w->peers[i].store_rx;
+
+		/* What another session has brought can't be acknowledged in this one. */
+		if (r == NULL || !path->alive || r->session_id != path->session_id)
+			continue;
+		for (unsigned lane = 0; lane < path->peer_workers; lane++) {
+			if (r->lane[lane].due_ns <= w->now_ns)
+				send_ack(w, i, lane);
+			next_ns = RTE_MIN(next_ns, r->lane[lane].due_ns);
+		}
+	}
+	w->ack_due_ns = next_ns > w->now_ns ? next_ns : w->now_ns + STORE_ACK_NS;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What worker_link.c, worker.c and setup.c have of the store of repeated data (compress/store.h):
+ * the worker's packets into it and out of it, and its acknowledgements. Worker threads, but for
+ * the memory, which setup.c takes.
+ */
+#ifndef SLUICE_WORKER_STORE_H
+#define SLUICE_WORKER_STORE_H
+
+#include "dataplane/worker.h"
+
+/* Slots that each worker has for what it receives from peer `i`, 0: no store; bytes of its memory
+ * for that peer, both ways. Follow from the policy alone. */
+uint32_t worker_store_slots(const struct policy *policy, unsigned i);
+uint64_t worker_store_bytes(const struct policy *policy, unsigned i);
+
+/* Make the stores of a worker's peer of `memory`, worker_store_bytes() of zeros, aligned to a cache
+ * line. */
+void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory);
+
+/*
+ * Try to send the inner bytes of `m` as references, in lane link_lane() of the peer: writes the
+ * blob, at most `room` bytes. Returns its length or 0. Whatever goes through the lane then is kept
+ * by worker_store_keep().
+ */
+uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
+	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room);
+
+/* The packet of the last worker_store_encode() has been encoded for the link, in whatever codec. */
+void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane);
+
+/* The store for what comes in `lane`, NULL: none. */
+struct store_receiver *worker_store_of(const struct worker *w, unsigned peer, int lane);
+
+/* Acknowledge before long what a lane has received. */
+void worker_store_received(struct worker *w, unsigned peer, int lane);
+
+/* An acknowledgement came in `lane`: the frame `in`, verified under `session_id`. */
+void worker_store_ack(struct worker *w, unsigned peer, int lane, uint32_t session_id,
+	const struct rte_mbuf *in);
+
+/* Send the acknowledgements that are due. Once a round. */
+void worker_acknowledge(struct worker *w);
+
+#endif
