@@ -65,6 +65,7 @@ struct worker_peer {
 	struct link_seq *rx;		     /* LINK_LANES of them, by lane */
 	struct store_sender *store_tx;	     /* NULL: the policy gives the peer no store */
 	struct store_receiver *store_rx;
+	uint64_t store_saved; /* bytes by which frames of references were shorter */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t rx_bad;		  /* from its address, but not understood or not verified */
 	struct link_class_rx classes;	  /* by class of the peer */

@@ -390,6 +390,8 @@ static struct rte_mbuf *compress_packet(
 	shaper_settle(w->shaper[p->bridge][WAY_UP], m, out->pkt_len);
 	c->bytes += m->pkt_len - out->pkt_len; /* transmit() counts the link frame */
 	f->saved_bytes[WAY_UP] += m->pkt_len - out->pkt_len;
+	if (codec == LINK_CODEC_STORE)
+		to->store_saved += m->pkt_len - out->pkt_len;
 	*pkt_of(out) = *p;
 	pkt_of(out)->wire_bytes = out->pkt_len;
 	rte_pktmbuf_free(m);

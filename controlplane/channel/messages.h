@@ -447,6 +447,22 @@ struct compression_record {
 	uint64_t codec_bytes;  /* bytes that the codec was tried on */
 };
 
+/* stores: one record per peer that has memory for repeated data. */
+struct store_record {
+	char peer[CHANNEL_NAME_MAX];
+	uint64_t memory_bytes;	/* of all workers, both ways */
+	uint64_t slots;		/* packets that are kept to be referred to, of all lanes */
+	uint64_t oldest_ns;	/* age of the oldest of them */
+	uint64_t hits, misses;	/* packets looked up */
+	uint64_t hit_bytes;	/* of pieces sent as references */
+	uint64_t saved_bytes;	/* frames before, less their link frames */
+	uint64_t kept;		/* packets, over all sessions */
+	uint64_t unacknowledged; /* of these, that the peer has not said it keeps */
+	uint64_t refused;	/* references that the peer could not follow */
+	uint64_t voided;	/* times a lane began anew for that */
+	uint64_t rx_kept, rx_expanded, rx_missing, acks_sent;
+};
+
 /* policy: one record. */
 struct policy_record {
 	char file[CHANNEL_PATH_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* `show compression`: what it saved, at what cost, and why it left packets alone. */
+/* `show compression`: what it saved, at what cost, why it left packets alone, and the stores. */
 #include <string.h>
 
 #include "controlplane/cli/cli.h"
@@ -34,6 +34,56 @@ static const struct column columns[] = {
 	COLUMN(COUNT, "off", "OFF", compression_row, r.off),
 };
 
+struct store_row {
+	struct store_record r;
+	double hit_rate;
+};
+
+static const struct column store_columns[] = {
+	COLUMN(TEXT, "peer", "STORE OF", store_row, r.peer),
+	COLUMN(BYTES, "memory_bytes", "MEMORY", store_row, r.memory_bytes),
+	COLUMN(COUNT, "slots", "SLOTS", store_row, r.slots),
+	COLUMN(TIME, "oldest_ns", "OLDEST", store_row, r.oldest_ns),
+	COLUMN(COUNT, "hits", "HITS", store_row, r.hits),
+	COLUMN(COUNT, "misses", "MISSES", store_row, r.misses),
+	COLUMN(PERCENT, "hit_rate", "HIT RATE", store_row, hit_rate),
+	COLUMN(BYTES, "hit_bytes", "REFERRED", store_row, r.hit_bytes),
+	COLUMN(BYTES, "saved_bytes", "SAVED", store_row, r.saved_bytes),
+	COLUMN(COUNT, "kept", "KEPT", store_row, r.kept),
+	COLUMN(COUNT, "unacknowledged", "UNACKED", store_row, r.unacknowledged),
+	COLUMN(COUNT, "refused", "REFUSED", store_row, r.refused),
+	COLUMN(COUNT, "voided", "VOIDED", store_row, r.voided),
+	COLUMN(COUNT, "rx_kept", "RX KEPT", store_row, r.rx_kept),
+	COLUMN(COUNT, "rx_expanded", "REBUILT", store_row, r.rx_expanded),
+	COLUMN(COUNT, "rx_missing", "MISSING", store_row, r.rx_missing),
+	COLUMN(COUNT, "acks_sent", NULL, store_row, r.acks_sent),
+};
+
+/* A table of its own, where there are any. */
+static int show_stores(struct cli *cli)
+{
+	struct rows rows = {.row_bytes = sizeof(struct store_row)}, records;
+	struct page_request request = {0};
+
+	if (cli_list(cli, MESSAGE_STORES, &request, &records) != 0)
+		return 1;
+	for (size_t i = 0; i < records.count; i++) {
+		struct store_row *row = rows_add(&rows);
+
+		if (row == NULL)
+			break;
+		row->r = *(const struct store_record *)rows_at(&records, i);
+		row->hit_rate = cli_share(row->r.hits, row->r.hits + row->r.misses);
+	}
+	if (rows.count > 0)
+		out_text(&cli->out, "\n");
+	if (rows.count > 0 || cli->out.json)
+		out_table(&cli->out, "stores", store_columns, COUNT_OF(store_columns), &rows, "");
+	rows_free(&rows);
+	rows_free(&records);
+	return 0;
+}
+
 int cmd_show_compression(struct cli *cli, int argc, char **argv)
 {
 	struct rows rows = {.row_bytes = sizeof(struct compression_row)}, records;
@@ -63,5 +113,5 @@ int cmd_show_compression(struct cli *cli, int argc, char **argv)
 	out_table(&cli->out, "compression", columns, COUNT_OF(columns), &rows, "no classes");
 	rows_free(&rows);
 	rows_free(&records);
-	return 0;
+	return show_stores(cli);
 }

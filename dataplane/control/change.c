@@ -387,6 +387,7 @@ const struct channel_handlers control_handlers = {
 	.transactions = show_transactions,
 	.paths = show_paths,
 	.peer_classes = show_peer_classes,
+	.stores = show_stores,
 	.box = show_box,
 	.history = show_history,
 	.closed = closed,

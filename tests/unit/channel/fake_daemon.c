@@ -484,6 +484,23 @@ static int on_compression(
 	return channel_send_compression(reply, &record);
 }
 
+static int on_stores(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	const struct store_record record = {.peer = "dc",
+		.memory_bytes = 256 << 20,
+		.slots = 80000,
+		.oldest_ns = 90 * SECONDS,
+		.hits = 3000,
+		.misses = 1000,
+		.hit_bytes = 4000000,
+		.saved_bytes = 3900000,
+		.kept = 4000,
+		.unacknowledged = 5};
+
+	return channel_send_stores(reply, &record);
+}
+
 static int on_policy(
 	void *context, const struct channel_nothing *request, struct channel_reply *reply)
 {
@@ -631,6 +648,7 @@ static const struct channel_handlers handlers = {
 	.peers = on_peers,
 	.paths = on_paths,
 	.peer_classes = on_peer_classes,
+	.stores = on_stores,
 	.box = on_box,
 	.history = on_history,
 	.rtt = on_rtt,

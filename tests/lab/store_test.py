@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""A file downloaded again costs next to nothing on the WAN, whatever is lost on it.
+
+    sudo tests/lab/store_test.py
+
+Files go through two appliances with a store by kernel TCP, over 40 ms of emulated WAN, without loss
+and with 1 % of it: what arrives is the file, the second time costs at most a tenth of its bytes, all
+headers counted, and no packet is undecodable because another one was lost. An appliance that is
+killed in between begins anew, and so does the store. VLAN tags and classes that are private keep
+what they carry to themselves.
+"""
+import hashlib
+import os
+import signal
+
+from lab import SERVER, Lab, check, need, random_bytes, replace_once, run, wait_for
+from peers_test import has_ended
+
+SIZE = 4 << 20
+REPEAT_SHARE = 0.10
+STORE = "32 MiB"
+
+
+def config(_site, text):
+    """A store for the peer; port 8080 is of a class that is private."""
+    text = replace_once(text, r'path = "bridged";', f'path = "bridged"; store = "{STORE}";')
+    text = replace_once(text, r"    compress = true; \}\n",
+                        "    compress = true; },\n"
+                        '  { name = "secret"; queue_size = "2 MB"; compress = true; '
+                        "private = true; }\n")
+    return replace_once(
+        text, r'^(?=  \{ match = \{ dscp = "ef")',
+        '  { match = { proto = "tcp"; dport = 8080; }; class = "secret"; },\n')
+
+
+def mixed_bytes(size):
+    """Lines half of which is noise: LZ4 alone makes it two thirds."""
+    lines = []
+    noise = random_bytes(size).hex().encode()
+    at = 0
+    while at < size:
+        lines.append(b"item " + noise[at:at + 40] + b" is in stock, delivered within two days\n")
+        at += len(lines[-1])
+    return b"".join(lines)[:size]
+
+
+def wire_bytes(lab):
+    """That the WAN has been given towards the client, and back."""
+    stats = lab.wanem("stats")
+    return stats["b2a"]["received_bytes"], stats["a2b"]["received_bytes"]
+
+
+def store(lab, site):
+    return lab.ctl(site, "show", "compression")["stores"][0]
+
+
+def download(lab, name, data, port=80):
+    """Fetches it; returns the share of its bytes that the way to the client carried, and the sum of
+    both ways."""
+    before = wire_bytes(lab)
+    got = lab.run("client", "curl", "-sS", "--max-time", "50", f"http://{SERVER}:{port}/{name}",
+                  timeout=60, text=False)
+    after = wire_bytes(lab)
+    need(hashlib.sha256(got).digest() == hashlib.sha256(data).digest(),
+         f"{name}: what arrived is not what was sent")
+    down, up = (now - then for now, then in zip(after, before))
+    return down / len(data), (down + up) / len(data)
+
+
+def settled(lab):
+    """Until the server's appliance knows of all that it has sent."""
+    def all_acked():
+        row = store(lab, "b")
+        return row["unacknowledged"] <= row["kept"] * 0.05 and row["kept"] > 0
+
+    wait_for(10, "acknowledgements", all_acked, 0.1)
+
+
+def undecodable(lab):
+    return {site: {reason: packets for reason, packets in lab.dropped(site).items()
+                   if reason in ("link-no-reference", "link-bad-data", "link-bad-check",
+                                 "link-bad-shim") and packets} for site in "ab"}
+
+
+def repeated(lab, loss):
+    data = mixed_bytes(SIZE)
+    name = f"file-{loss}"
+    lab.make_file(name, data)
+    lab.wanem("set", "both", "loss", f"{loss}%")
+    first, _ = download(lab, name, data)
+    settled(lab)
+    before = store(lab, "b")
+    second, both = download(lab, name, data)
+    after = store(lab, "b")
+    lab.wanem("set", "both", "loss", "0")
+    need(first > 0.4, f"the first time cost {first:.1%}: the file does not test the store")
+    need(second <= REPEAT_SHARE, f"the second time cost {second:.1%} of its bytes")
+    need(after["hits"] - before["hits"] > SIZE / 1500 * 0.8, f"hits: {before} then {after}")
+    bad = undecodable(lab)
+    need(not any(bad.values()), f"dropped: {bad}")
+    return f"first {first:.1%}, again {second:.1%} of its bytes ({both:.1%} with the way back)"
+
+
+def changed(lab):
+    """A newer version of a file."""
+    old = mixed_bytes(SIZE)
+    new = bytearray(old)
+    for at in range(0, SIZE - 9000, 9000):
+        new[at:at + 30] = os.urandom(15).hex().encode()
+    lab.make_file("old", old)
+    lab.make_file("new", bytes(new))
+    download(lab, "old", old)
+    settled(lab)
+    share, _ = download(lab, "new", bytes(new))
+    need(share <= 0.2, f"the new version cost {share:.1%}")
+    return f"{share:.1%} of its bytes"
+
+
+def private(lab):
+    """What a private class carries never helps, nor is helped."""
+    data = mixed_bytes(1 << 20)
+    lab.make_file("secret", data)
+    before = store(lab, "b")
+    for port in (8080, 8080):
+        share, _ = download(lab, "secret", data, port)
+        need(share > 0.4, f"port {port}: {share:.1%}")
+    after = store(lab, "b")
+    need(before["kept"] == after["kept"], "packets of a private class were stored")
+    share, _ = download(lab, "secret", data)
+    need(share > 0.4, f"port 80: {share:.1%}: helped by the private class")
+
+
+def killed(lab, site):
+    """Killed and started again: correct at once, and as good as before with the next repeat."""
+    data = mixed_bytes(SIZE // 2)
+    name = f"killed-{site}"
+    lab.make_file(name, data)
+    download(lab, name, data)
+    settled(lab)
+    pid = lab.pid(site)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(5, "the killed sluiced is gone", lambda: has_ended(pid))
+    lab.restart(site)
+    lab.wait_peers_up(10)
+    again, _ = download(lab, name, data)
+    settled(lab)
+    third, _ = download(lab, name, data)
+    need(again > 0.4, f"the store of a killed appliance was used: {again:.1%}")
+    need(third <= REPEAT_SHARE, f"after the restart a repeat costs {third:.1%}")
+    bad = undecodable(lab)
+    need(not any(bad.values()), f"dropped: {bad}")
+    return f"{again:.1%} after the restart, then {third:.1%}"
+
+
+def main():
+    with Lab("--delay", "20ms", config=config) as lab:
+        lab.wait_peers_up()
+        lab.http_server()
+        with open(f"{lab.tmp}/nginx.conf", encoding="ascii") as file:
+            text = file.read()
+        other = lab.write("nginx2.conf", text.replace(":80 ", ":8080 ").replace(
+            "nginx.pid", "nginx2.pid"))
+        lab.start("server", "nginx", "-p", lab.tmp, "-c", other, "-e", f"{lab.tmp}/nginx2.log")
+        lab.wait_listen("server", 8080)
+        check("a repeat without loss", repeated, lab, 0)
+        check("a repeat at 1 % loss", repeated, lab, 1)
+        check("a newer version", changed, lab)
+        check("a private class", private, lab)
+        check("the receiver is killed", killed, lab, "a")
+        check("the sender is killed", killed, lab, "b")
+
+
+if __name__ == "__main__":
+    run(main)
