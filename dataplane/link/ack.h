@@ -18,9 +18,9 @@
  *      3  1  reserved, 0
  *      4  4  base: a sequence number
  *      8 8n  bitmap: bit i % 64 of word i / 64, 1 << (i % 64): frame base + i is kept
- *    ... 4k  sequence numbers that references named and that are not kept. They come from frames
- *            that could not be verified, for want of just these bytes: they are a hint that costs
- *            the sender a reference, not a promise
+ *    ... 4k  sequence numbers that references named and that are not kept. The frames that named them
+ *            could not be verified, for want of just these bytes; but a forged one cannot make the
+ *            receiver refuse what it keeps
  */
 #ifndef SLUICE_LINK_ACK_H
 #define SLUICE_LINK_ACK_H
