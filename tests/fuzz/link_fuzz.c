@@ -19,6 +19,8 @@
 
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/lz4.h"
+#include "dataplane/compress/store.h"
+#include "dataplane/link/ack.h"
 #include "dataplane/link/session.h"
 #include "tests/unit/link/frames.h"
 
@@ -28,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct link_seq lanes[LINK_LANES];
 static struct link_session fresh;
+/* Holds nothing: store_fuzz.c has one that does. */
+static struct store_receiver store;
 
 static void require(bool ok)
 {
@@ -86,7 +90,10 @@ static void sign(const struct link_path *path, uint8_t *payload, size_t len)
 	if (len < LINK_SHIM_BYTES)
 		return;
 	link_shim_read(payload, &s);
-	if (s.codec == LINK_CODEC_RAW)
+	bool is_ack = s.codec == LINK_CODEC_STORE && s.original_len == 0;
+	uint32_t plain_len = is_ack ? (uint32_t)len - LINK_SHIM_BYTES : s.original_len;
+
+	if (s.codec == LINK_CODEC_RAW || is_ack)
 		memcpy(plain, payload + LINK_SHIM_BYTES, len - LINK_SHIM_BYTES);
 	else if (decompress_lz4(payload + LINK_SHIM_BYTES, (uint32_t)len - LINK_SHIM_BYTES, plain,
 			 s.original_len) != 0)
@@ -95,7 +102,7 @@ static void sign(const struct link_path *path, uint8_t *payload, size_t len)
 		return;
 	link_put32(payload + 12, 0);
 	seed = XXH3_64bits_withSeed(payload, LINK_SHIM_BYTES, path->rx_key);
-	link_put32(payload + 12, (uint32_t)XXH3_64bits_withSeed(plain, s.original_len, seed));
+	link_put32(payload + 12, (uint32_t)XXH3_64bits_withSeed(plain, plain_len, seed));
 }
 
 static void decode(const struct link_path *path, const uint8_t *payload, size_t len)
@@ -105,9 +112,17 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 	static struct link_class_rx classes;
 	struct link_losses losses = {0};
 	struct link_arrival a;
-	int rc = link_decode(in, path, lanes, NULL, out, NOW, &a);
+	int rc = link_decode(in, path, lanes, &store, out, NOW, &a);
+	struct link_ack ack;
 
-	require(rc <= 0 && -rc < REASON_COUNT);
+	require((rc <= 0 && -rc < REASON_COUNT) || rc == LINK_IS_ACK);
+	if (rc == LINK_IS_ACK) {
+		require(a.verdict == LINK_ARRIVED && len >= LINK_SHIM_BYTES);
+		link_ack_read(payload + LINK_SHIM_BYTES, (uint32_t)len - LINK_SHIM_BYTES, &ack);
+		rte_pktmbuf_free(in);
+		rte_pktmbuf_free(out);
+		return;
+	}
 	require((a.verdict == LINK_NOT_VERIFIED) <= (rc != 0));
 	link_class_arrived(&classes, &a, in->pkt_len, NOW);
 	if (rc == 0) {
@@ -116,7 +131,8 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 		require(lane >= 0 && lane < LINK_LANES);
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
-		require(link_decode(in, path, lanes, NULL, out, NOW, NULL) == -DROP_LINK_DUPLICATE);
+		require(link_decode(in, path, lanes, &store, out, NOW, NULL) ==
+			-DROP_LINK_DUPLICATE);
 	}
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(out);
@@ -206,6 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	frames_paths(path, data[0] & 0x10 ? 6 : 4, data[0] & 0x40 ? 5 : 0, data[0] & 0x20);
 	size--;
 	memcpy(copy, data + 1, size);
+	path[1].store_slots = 1000;
 	for (int i = 0; i < LINK_LANES; i++)
 		if (lanes[i].received > 0)
 			memset(&lanes[i], 0, sizeof(lanes[i]));
