@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The store of repeated data in the worker (worker_store.h): which packets may serve each other, what
- * the peer can keep, and the way of the acknowledgements.
+ * The store of repeated data in the worker (worker_store.h): which packets may serve each other,
+ * what the peer can keep, and the way of the acknowledgements.
  */
 #include "dataplane/worker_store.h"
 
@@ -52,7 +52,8 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i)
 	       store_memory_bytes(worker_store_slots(policy, i), slot_bytes(policy), false);
 }
 
-void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory)
+void worker_store_init(
+	struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory)
 {
 	uint8_t *p = memory;
 
@@ -95,8 +96,9 @@ static bool domain_of(const struct rte_mbuf *m, uint32_t *domain)
 	return true;
 }
 
-uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
-	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room)
+uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
+	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
+	uint32_t room)
 {
 	const struct pkt *p = pkt_of(m);
 	const struct link_path *path = &w->links->path[peer];
@@ -121,8 +123,8 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane, cons
 	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
 	if (!store_find(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, &p->flow->codec))
 		return 0;
-	return store_encode(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, w->compressor, blob,
-		room);
+	return store_encode(
+		s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, w->compressor, blob, room);
 }
 
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)
@@ -132,8 +134,8 @@ void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)
 			w->at_hand.seq, w->now_ns);
 }
 
-void worker_store_ack(struct worker *w, unsigned peer, int lane, uint32_t session_id,
-	const struct rte_mbuf *in)
+void worker_store_ack(
+	struct worker *w, unsigned peer, int lane, uint32_t session_id, const struct rte_mbuf *in)
 {
 	const struct pkt *p = pkt_of(in);
 	struct store_sender *s = w->peers[peer].store_tx;
@@ -177,8 +179,7 @@ static void send_ack(struct worker *w, unsigned i, unsigned lane)
 
 	if (out == NULL)
 		return; /* the next one says it */
-	ack.refusals =
-		store_acknowledge(peer->store_rx, lane, &ack.base, ack.bitmap, ack.refused);
+	ack.refusals = store_acknowledge(peer->store_rx, lane, &ack.base, ack.bitmap, ack.refused);
 	if (link_encode_ack(&peer->tx[lane], path, bytes, link_ack_write(&ack, bytes), out,
 		    w->now_ns) != 0) {
 		rte_pktmbuf_free(out);

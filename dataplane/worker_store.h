@@ -16,15 +16,17 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i);
 
 /* Make the stores of a worker's peer of `memory`, worker_store_bytes() of zeros, aligned to a cache
  * line. */
-void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory);
+void worker_store_init(
+	struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory);
 
 /*
  * Try to send the inner bytes of `m` as references, in lane link_lane() of the peer: writes the
  * blob, at most `room` bytes. Returns its length or 0. Whatever goes through the lane then is kept
  * by worker_store_keep().
  */
-uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
-	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room);
+uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
+	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
+	uint32_t room);
 
 /* The packet of the last worker_store_encode() has been encoded for the link, in whatever codec. */
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane);
@@ -36,8 +38,8 @@ struct store_receiver *worker_store_of(const struct worker *w, unsigned peer, in
 void worker_store_received(struct worker *w, unsigned peer, int lane);
 
 /* An acknowledgement came in `lane`: the frame `in`, verified under `session_id`. */
-void worker_store_ack(struct worker *w, unsigned peer, int lane, uint32_t session_id,
-	const struct rte_mbuf *in);
+void worker_store_ack(
+	struct worker *w, unsigned peer, int lane, uint32_t session_id, const struct rte_mbuf *in);
 
 /* Send the acknowledgements that are due. Once a round. */
 void worker_acknowledge(struct worker *w);

@@ -9,8 +9,11 @@
 
 #include <stdint.h>
 
-#define ANCHOR_BYTES 32 /* that a fingerprint is of; also the least distance of two anchors */
-#define ANCHORS_MAX 96	/* of a packet; those of a longer one are its first */
+/* That a fingerprint is of. In logs and tables the same phrases stand in every line: so many bytes
+ * are more than a phrase. */
+#define ANCHOR_BYTES 64
+#define ANCHOR_GAP 32  /* the least distance of two anchors */
+#define ANCHORS_MAX 96 /* of a packet; those of a longer one are its first */
 
 struct anchor {
 	uint16_t at; /* offset in the packet */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The store of repeated data: both ends of a lane keep the packets that went through it, decoded,
- * and a packet that repeats pieces of earlier ones is sent as references to them. What is kept where
- * follows from the lane's sequence numbers alone (slot = number mod slots), so that packets may be
- * lost, doubled or reordered: the sender refers only to packets that the receiver has acknowledged
- * (link/ack.h), and that are well away from being overwritten. A reference that the receiver
- * cannot follow all the same is refused, dropped and not used again. store_tx.c is the sender's
- * half, store_rx.c the receiver's, store_memory.c shares out the memory.
+ * and a packet that repeats pieces of earlier ones is sent as references to them. What is kept
+ * where follows from the lane's sequence numbers alone (slot = number mod slots), so that packets
+ * may be lost, doubled or reordered: the sender refers only to packets that the receiver has
+ * acknowledged (link/ack.h), and that are well away from being overwritten. A reference that the
+ * receiver cannot follow all the same is refused, dropped and not used again. store_tx.c is the
+ * sender's half, store_rx.c the receiver's, store_memory.c shares out the memory.
  *
  * The blob (codec 6 of link/shim.h), network order:
  *
@@ -43,10 +43,10 @@
 struct compressor;
 struct flow_codec;
 
-#define STORE_LANES 16		    /* of a sender or receiver: workers of the other end */
+#define STORE_LANES 16			 /* of a sender or receiver: workers of the other end */
 #define STORE_SLOTS_MAX ((1u << 24) - 1) /* of a lane: what a token can name */
-#define STORE_SLOTS_MIN 64	    /* of a lane: with less there is no store */
-#define STORE_PACKET_MAX 16383	    /* bytes of a packet (LINK_ORIGINAL_MAX) */
+#define STORE_SLOTS_MIN 64		 /* of a lane: with less there is no store */
+#define STORE_PACKET_MAX 16383		 /* bytes of a packet (LINK_ORIGINAL_MAX) */
 #define STORE_HEADER_MAX 128
 #define STORE_TOKENS_MAX 48
 #define STORE_TOKEN_BYTES 9
@@ -63,9 +63,10 @@ struct store_slot {
 	/* Sender only, but len: */
 	uint32_t domain;
 	uint16_t len : 14;
-	uint16_t is_acked : 1;		    /* the peer has it */
+	uint16_t is_acked : 1; /* the peer has it */
 	uint16_t reserved : 1;
-	uint8_t previous, next; /* how far off the flow's packets before and behind are; 0: unknown */
+	uint8_t previous,
+		next; /* how far off the flow's packets before and behind are; 0: unknown */
 };
 
 /* What a lane remembers of the last packets of a flow. */
@@ -73,15 +74,15 @@ struct store_recent {
 	uint32_t flow_hash;
 	uint32_t newest_seq;
 	uint32_t acked_seq, pending_seq; /* two whose header the next one's may refer to */
-	uint32_t expected_seq;	/* where its last piece came from: there, or in what */
-	uint32_t expected_from; /* follows there, its next bytes are looked for first */
+	uint32_t expected_seq;		 /* where its last piece came from: there, or in what */
+	uint32_t expected_from;		 /* follows there, its next bytes are looked for first */
 };
 
 /* The memory of one sender or receiver. */
 struct store_memory {
 	struct store_slot *slots;
 	uint8_t *data;	 /* slot_bytes a slot */
-	uint64_t *index; /* sender: STORE_INDEX_SLOT a slot */
+	uint64_t *index; /* sender only */
 	uint32_t count;
 	uint32_t slot_bytes;
 	uint32_t generation; /* the last one given to a lane: what was kept under others is void */
@@ -101,29 +102,29 @@ struct store_piece {
 	uint16_t at, len; /* in the packet */
 	uint32_t seq;	  /* packet that has it, */
 	uint16_t from;	  /* and where */
-	bool is_old;	  /* soon overwritten */
+	bool is_old;	  /* to be overwritten long before this packet */
 };
 
 /* What store_find() found, for store_encode() and store_keep(). */
 struct store_match {
 	unsigned anchor_count, piece_count;
 	uint32_t covered; /* bytes of all pieces */
-	bool is_sparse; /* every other anchor only */
-	bool is_used;	/* store_encode() has written references */
+	bool is_sparse;	  /* every other anchor only */
+	bool is_used;	  /* store_encode() has written references */
 	struct anchor anchors[ANCHORS_MAX];
 	struct store_piece pieces[STORE_TOKENS_MAX];
 };
 
 /* Written by the worker, read by the control thread. */
 struct store_tx_counts {
-	uint64_t hits, misses;	   /* packets looked up, with and without a piece that was used */
-	uint64_t kept;		   /* packets */
-	uint64_t hit_bytes;	   /* of pieces that were referred to */
-	uint64_t in_bytes;	   /* packets sent as references, before */
-	uint64_t out_bytes;	   /* and their blobs */
-	uint64_t acked;		   /* packets that the peer has said it keeps */
-	uint64_t refused;	   /* references that it could not follow */
-	uint64_t voided;	   /* times the lane began anew for that */
+	uint64_t hits, misses; /* packets looked up, with and without a piece that was used */
+	uint64_t kept;	       /* packets */
+	uint64_t hit_bytes;    /* of pieces that were referred to */
+	uint64_t in_bytes;     /* packets sent as references, before */
+	uint64_t out_bytes;    /* and their blobs */
+	uint64_t acked;	       /* packets that the peer has said it keeps */
+	uint64_t refused;      /* references that it could not follow */
+	uint64_t voided;       /* times the lane began anew for that */
 };
 struct store_rx_counts {
 	uint64_t kept, expanded, missing, acks;
@@ -188,8 +189,8 @@ uint32_t store_slots_in(uint64_t memory_bytes, uint32_t slot_bytes, bool is_send
 uint64_t store_memory_bytes(uint32_t slots, uint32_t slot_bytes, bool is_sender);
 
 /* Lay out store_memory_bytes() of zeroed memory, aligned to 64 bytes, which stays the caller's. */
-void store_memory_init(struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes,
-	bool is_sender);
+void store_memory_init(
+	struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes, bool is_sender);
 
 /*
  * Begin with a session: everything kept is void, the memory is shared out to `lanes` lanes. A
@@ -220,7 +221,8 @@ uint32_t store_encode(struct store_sender *s, unsigned lane, const struct store_
 void store_keep(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,
 	uint64_t now_ns);
 
-/* The peer keeps the packets base + i of the set bits i of words[count] (bit i % 64 of word i / 64).
+/* The peer keeps the packets base + i of the set bits i of words[count] (bit i % 64 of word i /
+ * 64).
  */
 void store_acked(struct store_sender *s, unsigned lane, uint32_t base, const uint64_t *words,
 	unsigned count);
@@ -247,9 +249,9 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const ui
 void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *bytes,
 	uint32_t len, uint64_t now_ns);
 
-#define STORE_ACK_EVERY 64		  /* packets */
-#define STORE_ACK_NS UINT64_C(5000000)	  /* or this long after one */
-#define STORE_ACK_WORDS 4		  /* each packet is in four acknowledgements: some get lost */
+#define STORE_ACK_EVERY 64	       /* packets */
+#define STORE_ACK_NS UINT64_C(5000000) /* or this long after one */
+#define STORE_ACK_WORDS 4	       /* each packet is in four acknowledgements: some get lost */
 
 /* What to acknowledge now: of the packets *base + i those with set bits are kept. Writes
  * STORE_ACK_WORDS words and the refusals, returns the number of these. Resets due_ns. */
@@ -258,8 +260,7 @@ unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *ba
 
 /* ---- what both halves share ---- */
 
-static inline bool store_holds(
-	const struct store_slot *slot, uint32_t generation, uint32_t seq)
+static inline bool store_holds(const struct store_slot *slot, uint32_t generation, uint32_t seq)
 {
 	return slot->seq == seq && slot->generation == generation;
 }

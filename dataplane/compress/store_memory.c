@@ -43,8 +43,8 @@ uint64_t store_memory_bytes(uint32_t slots, uint32_t slot_bytes, bool is_sender)
 	return whole_lines(slots * bytes_a_slot(slot_bytes, is_sender));
 }
 
-void store_memory_init(struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes,
-	bool is_sender)
+void store_memory_init(
+	struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes, bool is_sender)
 {
 	*m = (struct store_memory){.data = memory, .count = slots, .slot_bytes = slot_bytes};
 	m->slots = (struct store_slot *)(m->data + (uint64_t)slots * slot_bytes);
@@ -79,8 +79,8 @@ void store_sender_start(
 			.data = m->data + first * m->slot_bytes,
 			.index = m->index + first * INDEX_SLOT,
 			.count = count,
-			.index_count = count < UINT32_MAX / INDEX_SLOT ? count * INDEX_SLOT
-								       : UINT32_MAX,
+			.index_count =
+				count < UINT32_MAX / INDEX_SLOT ? count * INDEX_SLOT : UINT32_MAX,
 			.slot_bytes = m->slot_bytes,
 			.generation = ++m->generation,
 			.reach = count - count / 8};

@@ -138,8 +138,8 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const ui
 	literals = token + tokens * STORE_TOKEN_BYTES;
 	literals_len = original_len - header - copied;
 	if (flags & STORE_LZ4) {
-		if (decompress_lz4(literals, (uint32_t)(end - literals), r->literals,
-			    literals_len) != 0)
+		if (decompress_lz4(
+			    literals, (uint32_t)(end - literals), r->literals, literals_len) != 0)
 			return -EBADMSG;
 		literals = r->literals;
 	} else if ((size_t)(end - literals) != literals_len) {

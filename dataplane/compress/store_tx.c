@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The sender's half of the store (store.h): finds pieces of a packet among those that the peer has
- * acknowledged, by an index of their anchors, writes the references, and takes the acknowledgements.
+ * acknowledged, by an index of their anchors, writes the references, and takes the
+ * acknowledgements.
  */
 #include <string.h>
 
@@ -20,10 +21,10 @@
 #define SPARSE_LOOKUPS 2
 /* References pay when they cover this part of the packet. */
 #define COVERED_PART 4
-/* Phrases that are everywhere in such data are LZ4's: a piece that stands alone has this many
- * bytes. */
-#define ALONE_MIN 64
-/* Nor is a piece of fewer bytes worth a token, if it is not all that is left. */
+/* A copy of what this part of the slots ago was sent is entered for its own sake: it outlives that.
+ */
+#define OLD_PART 4
+/* A piece of fewer bytes is not worth a token, if it is not all that is left. */
 #define PIECE_MIN 16
 #define COVERED_MIN 64
 /* Fewer literals are not worth LZ4's time. */
@@ -56,8 +57,8 @@ static inline const struct store_slot *usable(
 {
 	const struct store_slot *slot = &tx->slots[seq % tx->count];
 
-	return store_holds(slot, tx->generation, seq) && slot->is_acked &&
-			       slot->domain == domain && next - seq <= tx->reach
+	return store_holds(slot, tx->generation, seq) && slot->is_acked && slot->domain == domain &&
+			       next - seq <= tx->reach
 		       ? slot
 		       : NULL;
 }
@@ -135,7 +136,7 @@ static uint32_t follow_flow(const struct store_tx *tx, struct store_match *m,
 						  .len = (uint16_t)n,
 						  .seq = ref,
 						  .from = (uint16_t)offset,
-						  .is_old = seq - ref > tx->count / 2});
+						  .is_old = seq - ref > tx->count / OLD_PART});
 			if (n < room)
 				break;
 		}
@@ -169,7 +170,7 @@ static void precede(const struct store_tx *tx, struct store_match *m, const stru
 				     .len = (uint16_t)n,
 				     .seq = ref,
 				     .from = (uint16_t)(slot->len - n),
-				     .is_old = seq - ref > tx->count / 2});
+				     .is_old = seq - ref > tx->count / OLD_PART});
 }
 
 /* Follow the index entry of an anchor behind `from`, where the last piece ends, if the bytes are
@@ -203,9 +204,7 @@ static uint32_t follow_anchor(const struct store_tx *tx, struct store_match *m,
 		.len = (uint16_t)(after + before),
 		.seq = ref,
 		.from = (uint16_t)(offset - before),
-		.is_old = seq - ref > tx->count / 2};
-	if (piece.len < ALONE_MIN && after < left)
-		return from;
+		.is_old = seq - ref > tx->count / OLD_PART};
 	if (piece.at > from)
 		precede(tx, m, p, seq, &piece, from);
 	if (m->piece_count == STORE_TOKENS_MAX)
@@ -261,8 +260,8 @@ bool store_find(struct store_sender *s, unsigned lane, const struct store_packet
 	if (tx->count == 0 || p->len > tx->slot_bytes || p->len > STORE_PACKET_MAX)
 		return false;
 	if (recent->flow_hash == p->flow_hash && recent->expected_from != 0)
-		from = follow_flow(tx, m, p, seq, from, recent->expected_seq,
-			recent->expected_from);
+		from = follow_flow(
+			tx, m, p, seq, from, recent->expected_seq, recent->expected_from);
 	if (from < p->len || has_old(m))
 		look_for_anchors(tx, m, p, has_old(m) ? p->header_len : from);
 	lookups = m->is_sparse ? SPARSE_LOOKUPS : ANCHORS_MAX;
@@ -390,7 +389,7 @@ uint32_t store_encode(struct store_sender *s, unsigned lane, const struct store_
 }
 
 /* Enter the anchors that no piece has: where one has them, the index leads to a packet that is
- * acknowledged already. But not if that is soon gone. */
+ * acknowledged already. Unless that is old. */
 static void enter_anchors(const struct store_tx *tx, const struct store_match *m, uint32_t seq)
 {
 	unsigned piece = 0;
@@ -404,13 +403,13 @@ static void enter_anchors(const struct store_tx *tx, const struct store_match *m
 		if (piece < m->piece_count && m->pieces[piece].at <= a->at &&
 			!m->pieces[piece].is_old)
 			continue;
-		*entry_of(tx, a->fingerprint) = (uint64_t)seq << 32 |
-						(uint64_t)a->at << TAG_BITS |
+		*entry_of(tx, a->fingerprint) = (uint64_t)seq << 32 | (uint64_t)a->at << TAG_BITS |
 						(a->fingerprint & TAG_MASK);
 	}
 }
 
-/* Remember the flow's packet: the next ones have nearly the same header, and go on where it ends. */
+/* Remember the flow's packet: the next ones have nearly the same header, and go on where it ends.
+ */
 static void note_recent(struct store_tx *tx, const struct store_match *m,
 	const struct store_packet *p, uint32_t seq)
 {
@@ -466,8 +465,8 @@ void store_keep(struct store_sender *s, unsigned lane, const struct store_packet
 	s->counts.kept++;
 }
 
-void store_acked(struct store_sender *s, unsigned lane, uint32_t base, const uint64_t *words,
-	unsigned count)
+void store_acked(
+	struct store_sender *s, unsigned lane, uint32_t base, const uint64_t *words, unsigned count)
 {
 	const struct store_tx *tx = &s->lane[lane];
 

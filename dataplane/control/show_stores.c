@@ -5,8 +5,7 @@
 #include "dataplane/worker_store.h"
 
 /* One worker's share. What the worker is changing may be a packet off. */
-static void add_store(
-	const struct worker_peer *peer, uint64_t now_ns, struct store_record *r)
+static void add_store(const struct worker_peer *peer, uint64_t now_ns, struct store_record *r)
 {
 	const struct store_sender *tx = peer->store_tx;
 	const struct store_receiver *rx = peer->store_rx;

@@ -18,8 +18,8 @@
  *      3  1  reserved, 0
  *      4  4  base: a sequence number
  *      8 8n  bitmap: bit i % 64 of word i / 64, 1 << (i % 64): frame base + i is kept
- *    ... 4k  sequence numbers that references named and that are not kept. The frames that named them
- *            could not be verified, for want of just these bytes; but a forged one cannot make the
+ *    ... 4k  sequence numbers that references named and that are not kept. The frames that named
+ * them could not be verified, for want of just these bytes; but a forged one cannot make the
  *            receiver refuse what it keeps
  */
 #ifndef SLUICE_LINK_ACK_H
@@ -41,8 +41,8 @@ struct link_ack {
 	uint32_t refused[LINK_ACK_REFUSED_MAX];
 };
 
-/* Write it. Returns its length, at most LINK_ACK_BYTES_MAX. The numbers of words and refusals are in
- * range: they come from this program. */
+/* Write it. Returns its length, at most LINK_ACK_BYTES_MAX. The numbers of words and refusals are
+ * in range: they come from this program. */
 uint32_t link_ack_write(const struct link_ack *ack, uint8_t *out);
 
 /* Read any bytes: 0, or -EBADMSG with *ack undefined. */

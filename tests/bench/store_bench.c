@@ -21,7 +21,7 @@
 
 #define MSS 1448
 #define HEADER 66
-#define OVERHEAD 58 /* Ethernet, IPv4, UDP, shim: link_headers_bytes() */
+#define OVERHEAD 58		     /* Ethernet, IPv4, UDP, shim: link_headers_bytes() */
 #define MEMORY (UINT64_C(256) << 20) /* of each half */
 #define MADE (UINT64_C(64) << 20)
 #define WINDOW 2000 /* packets between one and its acknowledgement */
@@ -34,8 +34,7 @@ static uint32_t next, acked;
 static void *take(uint64_t bytes)
 {
 	uint64_t huge = (bytes + (2 << 20) - 1) >> 21 << 21;
-	void *memory = mmap(
-		NULL, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
 		exit(1);
@@ -51,10 +50,10 @@ static void make_stores(void)
 	sender = take(sizeof(*sender));
 	receiver = take(sizeof(*receiver));
 	codec = compressor_init(take(compressor_bytes()));
-	store_memory_init(&sender->memory, take(MEMORY), store_slots_in(MEMORY, slot, true), slot,
-		true);
-	store_memory_init(&receiver->memory, take(MEMORY), store_slots_in(MEMORY, slot, false),
-		slot, false);
+	store_memory_init(
+		&sender->memory, take(MEMORY), store_slots_in(MEMORY, slot, true), slot, true);
+	store_memory_init(
+		&receiver->memory, take(MEMORY), store_slots_in(MEMORY, slot, false), slot, false);
 	store_sender_start(sender, 1, 1, receiver->memory.count);
 	store_receiver_start(receiver, 1, 1);
 }
@@ -78,8 +77,8 @@ static uint8_t *read_file(const char *name, uint64_t *len)
 }
 
 /* A frame of a TCP segment of flow `flow`. */
-static void make_frame(uint8_t *frame, const uint8_t *payload, uint32_t len, uint32_t flow,
-	uint32_t seq)
+static void make_frame(
+	uint8_t *frame, const uint8_t *payload, uint32_t len, uint32_t flow, uint32_t seq)
 {
 	uint32_t ack = seq / 2, stamp = seq / 50000;
 
@@ -162,9 +161,11 @@ static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t f
 		s->cycles[i][s->packets] = (uint32_t)(t[to[i]] - t[from[i]]);
 	s->packets++;
 	s->in_bytes += p.len;
-	s->wire_bytes += blob_len > 0 ? blob_len + OVERHEAD : n > 0 ? (uint32_t)n + OVERHEAD : p.len;
-	s->lz4_wire_bytes += plain_len + OVERHEAD < (int)p.len ? (uint32_t)plain_len + OVERHEAD
-								: p.len;
+	s->wire_bytes += blob_len > 0 ? blob_len + OVERHEAD
+			 : n > 0      ? (uint32_t)n + OVERHEAD
+				      : p.len;
+	s->lz4_wire_bytes +=
+		plain_len + OVERHEAD < (int)p.len ? (uint32_t)plain_len + OVERHEAD : p.len;
 	next++;
 	if (next > WINDOW)
 		acknowledge(next - WINDOW);

@@ -4,8 +4,8 @@
  *
  *     0  a blob of references, as it is: two bytes original length, then the blob
  *     1  an acknowledgement, for a sender with packets of which some are in flight
- *     2  packets that follow each other through a lane, with acknowledgements and losses in between:
- *        what comes out is what went in
+ *     2  packets that follow each other through a lane, with acknowledgements and losses in
+ * between: what comes out is what went in
  *
  * The kept packets are text that repeats, so that offsets and lengths mean something.
  */
@@ -75,7 +75,8 @@ static void acknowledge(void)
 }
 
 /* One packet through the lane; `lost`: it does not arrive. */
-static void transmit(const uint8_t *bytes, uint32_t len, uint32_t header, uint32_t domain, bool lost)
+static void transmit(
+	const uint8_t *bytes, uint32_t len, uint32_t header, uint32_t domain, bool lost)
 {
 	static struct flow_codec flow;
 	uint8_t *packet = malloc(len + 1), *blob = malloc(len + 1), *out = malloc(len + 1);
@@ -128,8 +129,7 @@ static void expand(const uint8_t *data, size_t size)
 	blob = malloc(size - 2 > 0 ? size - 2 : 1);
 	out = malloc(original_len > 0 ? original_len : 1);
 	memcpy(blob, data + 2, size - 2);
-	rc = store_expand(
-		receiver, LANE, next, blob, (uint32_t)(size - 2), out, original_len, 1);
+	rc = store_expand(receiver, LANE, next, blob, (uint32_t)(size - 2), out, original_len, 1);
 	require(rc <= 0);
 	free(blob);
 	free(out);

@@ -38,7 +38,7 @@ static struct {
 	uint32_t receiver_session;
 	struct frame *fly;
 	int flying;
-	bool *acked;	   /* by number, of the session */
+	bool *acked; /* by number, of the session */
 	uint64_t delivered, missing, references, wrong;
 	uint64_t in_bytes, wire_bytes;
 	struct flow_codec flow;
@@ -66,9 +66,9 @@ static void set_up(uint32_t slots, uint64_t seed)
 	if (sender == NULL) {
 		sender = calloc(1, sizeof(*sender));
 		receiver = calloc(1, sizeof(*receiver));
-		codec = compressor_init(aligned_alloc(COMPRESSOR_ALIGN,
-			(compressor_bytes() + COMPRESSOR_ALIGN - 1) / COMPRESSOR_ALIGN *
-				COMPRESSOR_ALIGN));
+		codec = compressor_init(aligned_alloc(
+			COMPRESSOR_ALIGN, (compressor_bytes() + COMPRESSOR_ALIGN - 1) /
+						  COMPRESSOR_ALIGN * COMPRESSOR_ALIGN));
 	}
 	memset(sender, 0, sizeof(*sender));
 	memset(receiver, 0, sizeof(*receiver));
@@ -163,8 +163,8 @@ static void receive(const struct frame *f)
 
 		/* Of its size: ASan watches. */
 		memcpy(blob, f->blob, f->blob_len);
-		int rc = store_expand(receiver, LANE, f->seq, blob, f->blob_len, out, f->len,
-			w.now_ns);
+		int rc = store_expand(
+			receiver, LANE, f->seq, blob, f->blob_len, out, f->len, w.now_ns);
 		free(blob);
 		CU_ASSERT(rc == 0 || rc == -ENOENT);
 		w.missing += rc != 0;
@@ -214,14 +214,14 @@ static void run(uint64_t until_ns)
 
 			f.is_ack = true;
 			f.session_id = w.receiver_session;
-			f.refusals = store_acknowledge(
-				receiver, LANE, &f.base, f.words, f.refused);
+			f.refusals = store_acknowledge(receiver, LANE, &f.base, f.words, f.refused);
 			put(&f, w.ack_loss);
 		}
 	}
 }
 
-/* Send a text in packets of at most `size` bytes, ten a millisecond. Returns the bytes on the wire. */
+/* Send a text in packets of at most `size` bytes, ten a millisecond. Returns the bytes on the wire.
+ */
 static uint64_t send_text(const uint8_t *text, uint32_t len, uint32_t size)
 {
 	uint64_t before = w.wire_bytes;
@@ -255,7 +255,7 @@ static void test_anchors(void)
 			data_fill(bytes, 1400, kinds[kind], seed);
 			unsigned n = anchors_find(bytes, 0, 1400, a), last = 0;
 			for (unsigned i = 0; i < n; i++) {
-				CU_ASSERT(i == 0 || a[i].at >= last + ANCHOR_BYTES);
+				CU_ASSERT(i == 0 || a[i].at >= last + ANCHOR_GAP);
 				CU_ASSERT(a[i].at + ANCHOR_BYTES <= 1400);
 				last = a[i].at;
 			}
@@ -276,7 +276,7 @@ static void test_anchors(void)
 				}
 			}
 		}
-		CU_ASSERT(total >= 400 && total <= 4400);
+		CU_ASSERT(total >= 200 && total <= 4200);
 		CU_ASSERT_EQUAL(same, total);
 	}
 	memset(bytes, 0, sizeof(bytes));
@@ -428,7 +428,8 @@ static void test_restart(void)
 	send_text(text, 300000, 1448);
 	CU_ASSERT(send_text(text, 300000, 1448) < 30000);
 
-	/* A new session at both ends, with packets and acknowledgements of the old one in flight. */
+	/* A new session at both ends, with packets and acknowledgements of the old one in flight.
+	 */
 	transmit(text, 1448);
 	run(w.now_ns + 17 * MS);
 	memset(w.acked, 0, 1 << 20);
@@ -519,8 +520,8 @@ static void test_wrap(void)
 				len = store_encode(sender, LANE, &p, seq, codec, blob, PACKET);
 			CU_ASSERT_EQUAL(len > 0, round > 0);
 			if (len > 0) {
-				CU_ASSERT_EQUAL(store_expand(receiver, LANE, seq, blob, len, out,
-							1448, 0),
+				CU_ASSERT_EQUAL(
+					store_expand(receiver, LANE, seq, blob, len, out, 1448, 0),
 					0);
 				CU_ASSERT(memcmp(out, p.bytes, 1448) == 0);
 			}

@@ -77,8 +77,8 @@ static struct rte_mbuf *encode(struct rte_mbuf *in, bool *is_reference)
 		.flow_hash = 5};
 
 	if (sender->session_id != path[0].session_id)
-		store_sender_start(sender, path[0].session_id, path[0].peer_workers,
-			path[0].store_slots);
+		store_sender_start(
+			sender, path[0].session_id, path[0].peer_workers, path[0].store_slots);
 	seq = tx.session_id == path[0].session_id ? (uint32_t)tx.next : 0;
 	if (store_find(sender, LANE % LINK_WORKERS_MAX, &p, seq, &flow))
 		n = store_encode(sender, LANE % LINK_WORKERS_MAX, &p, seq, codec, blob, room);
@@ -86,9 +86,9 @@ static struct rte_mbuf *encode(struct rte_mbuf *in, bool *is_reference)
 	if (n == 0)
 		n = (uint32_t)compressor_lz4(codec, inner, len, blob, room, 1);
 	CU_ASSERT_FATAL(n > 0);
-	CU_ASSERT_EQUAL_FATAL(link_encode(&tx, &path[0], in,
-				      *is_reference ? LINK_CODEC_STORE : LINK_CODEC_LZ4, n, out,
-				      NOW),
+	CU_ASSERT_EQUAL_FATAL(
+		link_encode(&tx, &path[0], in, *is_reference ? LINK_CODEC_STORE : LINK_CODEC_LZ4, n,
+			out, NOW),
 		0);
 	store_keep(sender, LANE % LINK_WORKERS_MAX, &p, seq, NOW);
 	return out;
@@ -143,8 +143,8 @@ static struct rte_mbuf *make_ack(void)
 
 	ack.refusals = store_acknowledge(
 		receiver, LANE / LINK_WORKERS_MAX, &ack.base, ack.bitmap, ack.refused);
-	CU_ASSERT_EQUAL_FATAL(link_encode_ack(&tx_back, &path[1], bytes,
-				      link_ack_write(&ack, bytes), out, NOW),
+	CU_ASSERT_EQUAL_FATAL(
+		link_encode_ack(&tx_back, &path[1], bytes, link_ack_write(&ack, bytes), out, NOW),
 		0);
 	frames_arrived(out, &path[0], -1);
 	return out;
@@ -164,8 +164,8 @@ static int take_ack(const struct rte_mbuf *frame)
 	if (rc != LINK_IS_ACK)
 		return rc;
 	CU_ASSERT_EQUAL(link_peek_lane(payload, p->payload_len), LANE_BACK);
-	CU_ASSERT_EQUAL_FATAL(link_ack_read(payload + LINK_SHIM_BYTES,
-				      p->payload_len - LINK_SHIM_BYTES, &ack),
+	CU_ASSERT_EQUAL_FATAL(
+		link_ack_read(payload + LINK_SHIM_BYTES, p->payload_len - LINK_SHIM_BYTES, &ack),
 		0);
 	if (arrival.session_id != sender->session_id)
 		return rc;
@@ -210,14 +210,14 @@ static void test_vector(void)
 		for (unsigned value = 0; value < 256; value++) {
 			memcpy(bytes, want, sizeof(want));
 			bytes[at] = (uint8_t)value;
-			CU_ASSERT_EQUAL(link_ack_read(bytes, sizeof(want), &got) == 0,
-				value == want[at]);
+			CU_ASSERT_EQUAL(
+				link_ack_read(bytes, sizeof(want), &got) == 0, value == want[at]);
 		}
 
 	/* The store's blob: a header, one token, literals. */
 	static const uint8_t blob[] = {STORE_HAS_HEADER, 1, /* flags, tokens */
-		0, 0, 3, 10, 0x02, 0x02, 'X', 'Y',	    /* 3 packets ago, bytes 1 and 9 differ */
-		0, 2, 0, 0, 2, 0, 20, 0, 40,		    /* 2 literals; 2 ago, from 20, 40 bytes */
+		0, 0, 3, 10, 0x02, 0x02, 'X', 'Y', /* 3 packets ago, bytes 1 and 9 differ */
+		0, 2, 0, 0, 2, 0, 20, 0, 40,	   /* 2 literals; 2 ago, from 20, 40 bytes */
 		'a', 'b', 'c'};
 	uint8_t kept[64], out[64], expected[55];
 
@@ -308,8 +308,8 @@ static void test_damage(void)
 	CU_ASSERT(accepted <= flips / 20);
 	CU_ASSERT(reasons[DROP_LINK_BAD_CHECK] > 0 && reasons[DROP_LINK_NO_REFERENCE] > 0);
 	/* Where there is no store such a frame is not understood. */
-	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes[1], NULL, out, NOW, NULL),
-		-DROP_LINK_BAD_SHIM);
+	CU_ASSERT_EQUAL(
+		link_decode(frame, &path[1], lanes[1], NULL, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
 	CU_ASSERT_EQUAL(deliver(frame, 20), 0);
 	CU_ASSERT_EQUAL(deliver(frame, 20), DROP_LINK_DUPLICATE);
 
@@ -397,6 +397,5 @@ static void test_refusal(void)
 }
 
 UNIT_TESTS("link-store", {"the bytes of an acknowledgement and of references", test_vector},
-	{"repeats go as references once acknowledged", test_round_trip},
-	{"damage", test_damage}, {"a new session", test_sessions},
-	{"a refused reference", test_refusal})
+	{"repeats go as references once acknowledged", test_round_trip}, {"damage", test_damage},
+	{"a new session", test_sessions}, {"a refused reference", test_refusal})
