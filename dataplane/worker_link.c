@@ -351,10 +351,9 @@ static struct rte_mbuf *compress_packet(
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
 	uint8_t codec = LINK_CODEC_STORE, lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
-	int len = dry || room == 0 || inner_len == 0
-			  ? 0
-			  : (int)worker_store_encode(
-				    w, peer, lane, m, inner, inner_len, blob, room);
+	int len = dry || room == 0 || inner_len == 0 ? 0
+						     : (int)worker_store_encode(w, peer, lane, m,
+							       inner, inner_len, blob, room);
 	if (len == 0) {
 		codec = LINK_CODEC_LZ4;
 		len = room == 0 || inner_len == 0

@@ -280,7 +280,8 @@ static void count_sent(struct link_tx *tx, const struct link_path *path, uint8_t
 	link_class_sent(&tx->classes, path->session_id, class_slot, now_ns);
 	__atomic_store_n(&tx->next, tx->next + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&tx->packets, tx->packets + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&tx->original_bytes, tx->original_bytes + original_bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(
+		&tx->original_bytes, tx->original_bytes + original_bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&tx->wire_bytes, tx->wire_bytes + wire_bytes, __ATOMIC_RELAXED);
 }
 
@@ -416,8 +417,8 @@ static void keep(struct store_receiver *store, const struct link_path *path,
 			return;
 		store_receiver_start(store, session_id, path->peer_workers);
 	}
-	store_received(store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len,
-		now_ns);
+	store_received(
+		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
 }
 
 int link_decode(const struct rte_mbuf *in, const struct link_path *path,

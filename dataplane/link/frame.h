@@ -125,10 +125,10 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  * to and where they are kept, or NULL; its lanes go by sending worker. Returns 0 with the inner
  * frame in `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out`
  * holds the IP packet alone, its TTL lowered by the routers that the frame passed, and the caller
- * prepends a link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents of `out`
- * undefined. LINK_IS_ACK: no packet but an acknowledgement, verified and counted in the lane; it is
- * the blob of `in`, for link_ack_read(). *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered
- * or not; LINK_NOT_VERIFIED of others:
+ * prepends a link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents
+ * of `out` undefined. LINK_IS_ACK: no packet but an acknowledgement, verified and counted in the
+ * lane; it is the blob of `in`, for link_ack_read(). *arrival (may be NULL) is what
+ * link_seq_accept() says of a verified frame, delivered or not; LINK_NOT_VERIFIED of others:
  *
  *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
  *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be
