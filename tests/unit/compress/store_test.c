@@ -570,6 +570,53 @@ static void test_damage(void)
 	free(text);
 }
 
+/* Tokens that reach outside: of what is kept, of the packet, of the literals, of time. */
+static void test_hostile(void)
+{
+	/* One token of packet 5, which has 100 bytes, sent in packet 9. */
+	static const struct {
+		uint32_t literals, distance, offset, len, original_len;
+		int want;
+	} cases[] = {
+		{0, 4, 0, 100, 102, 0},
+		{2, 4, 0, 100, 102, 0},
+		{1, 4, 99, 1, 3, 0},
+		{0, 4, 0, 101, 103, -EBADMSG},
+		{0, 4, 1, 100, 102, -EBADMSG},
+		{0, 4, 100, 1, 3, -EBADMSG},
+		{0, 4, 65535, 1, 3, -EBADMSG},
+		{0, 4, 0, 0, 2, -EBADMSG},
+		{3, 4, 0, 100, 102, -EBADMSG},
+		{65535, 4, 0, 100, 102, -EBADMSG},
+		{0, 4, 0, 100, 101, -EBADMSG},
+		{0, 4, 0, 100, 103, -EBADMSG},
+		{0, 4, 0, 100, 50, -EBADMSG},
+		{0, 0, 0, 100, 102, -EBADMSG},
+		{0, 3, 0, 100, 102, -ENOENT},
+		{0, 5, 0, 100, 102, -ENOENT},
+		{0, 10, 0, 100, 102, -ENOENT},
+		{0, 0xffffff, 0, 100, 102, -ENOENT},
+	};
+
+	set_up(100, 1);
+	store_received(receiver, LANE, 5, (const uint8_t *)"", 0, 0);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t kept[100] = {1, 2, 3}, blob[13] = {0, 1}, *p = blob + 2;
+		uint8_t *out = malloc(cases[i].original_len);
+
+		store_received(receiver, LANE, 5, kept, sizeof(kept), 0);
+		p = store_put(p, cases[i].literals, 2);
+		p = store_put(p, cases[i].distance, 3);
+		p = store_put(p, cases[i].offset, 2);
+		p = store_put(p, cases[i].len, 2);
+		memcpy(p, "ab", 2);
+		CU_ASSERT_EQUAL(store_expand(receiver, LANE, 9, blob, sizeof(blob), out,
+					cases[i].original_len, 0),
+			cases[i].want);
+		free(out);
+	}
+}
+
 static void test_memory(void)
 {
 	for (uint64_t bytes = 1 << 20; bytes < UINT64_C(1) << 36; bytes *= 7)
@@ -590,4 +637,5 @@ UNIT_TESTS("compress-store", {"anchors follow the content", test_anchors},
 	{"only what is acknowledged, within reach, of the same VLAN", test_limits},
 	{"either end begins anew", test_restart}, {"a refused reference", test_refusal},
 	{"flows that never hit", test_gating}, {"sequence numbers wrap", test_wrap},
-	{"damaged blobs", test_damage}, {"memory", test_memory})
+	{"damaged blobs", test_damage}, {"tokens that reach outside", test_hostile},
+	{"memory", test_memory})
