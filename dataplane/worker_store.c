@@ -52,8 +52,8 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i)
 	       store_memory_bytes(worker_store_slots(policy, i), slot_bytes(policy), false);
 }
 
-void worker_store_init(
-	struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory)
+void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i,
+	unsigned worker, void *memory)
 {
 	uint8_t *p = memory;
 
@@ -66,6 +66,8 @@ void worker_store_init(
 	p += store_memory_bytes(sender_slots(policy, i), slot_bytes(policy), true);
 	store_memory_init(&peer->store_rx->memory, p, worker_store_slots(policy, i),
 		slot_bytes(policy), false);
+	peer->store_tx->worker = peer->store_rx->worker = (uint8_t)worker;
+	peer->store_tx->workers = peer->store_rx->workers = (uint8_t)policy->appliance.worker_count;
 	for (unsigned lane = 0; lane < STORE_LANES; lane++)
 		peer->store_rx->lane[lane].due_ns = UINT64_MAX;
 }

@@ -16,8 +16,8 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i);
 
 /* Make the stores of a worker's peer of `memory`, worker_store_bytes() of zeros, aligned to a cache
  * line. */
-void worker_store_init(
-	struct worker_peer *peer, const struct policy *policy, unsigned i, void *memory);
+void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i,
+	unsigned worker, void *memory);
 
 /*
  * Try to send the inner bytes of `m` as references, in lane link_lane() of the peer: writes the

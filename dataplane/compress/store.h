@@ -45,8 +45,9 @@ struct flow_codec;
 
 #define STORE_LANES 16			 /* of a sender or receiver: workers of the other end */
 #define STORE_SLOTS_MAX ((1u << 24) - 1) /* of a lane: what a token can name */
-#define STORE_SLOTS_MIN 64		 /* of a lane: with less there is no store */
-#define STORE_PACKET_MAX 16383		 /* bytes of a packet (LINK_ORIGINAL_MAX) */
+#define STORE_HASHES 128       /* values of the hash that chooses a flow's worker at both ends */
+#define STORE_SLOTS_MIN 64     /* of a lane: with less there is no store */
+#define STORE_PACKET_MAX 16383 /* bytes of a packet (LINK_ORIGINAL_MAX) */
 #define STORE_HEADER_MAX 128
 #define STORE_TOKENS_MAX 48
 #define STORE_TOKEN_BYTES 9
@@ -148,7 +149,8 @@ struct store_tx {
 
 struct store_sender {
 	struct store_memory memory;
-	uint32_t session_id; /* of all lanes; 0: none yet */
+	uint8_t worker, workers; /* at this end; set before the first session */
+	uint32_t session_id;	 /* of all lanes; 0: none yet */
 	struct store_tx lane[STORE_LANES];
 	struct store_tx_counts counts;
 	struct store_match match; /* of the packet at hand */
@@ -173,6 +175,7 @@ struct store_rx {
 
 struct store_receiver {
 	struct store_memory memory;
+	uint8_t worker, workers;
 	uint32_t session_id;
 	struct store_rx lane[STORE_LANES];
 	struct store_rx_counts counts;
@@ -193,13 +196,14 @@ void store_memory_init(
 	struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes, bool is_sender);
 
 /*
- * Begin with a session: everything kept is void, the memory is shared out to `lanes` lanes. A
- * sender takes no more than slots_max slots a lane: what the receiver has. With too few for a
- * store the lanes have none. The worker.
+ * Begin with a session: everything kept is void, the memory is shared out to the lanes that this
+ * worker has with peer_workers workers of the peer. A sender takes no more than the receiver has:
+ * slots_max slots in each of the peer's workers. With too few for a store the lanes have none. The
+ * worker.
  */
 void store_sender_start(
-	struct store_sender *s, uint32_t session_id, unsigned lanes, uint32_t slots_max);
-void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned lanes);
+	struct store_sender *s, uint32_t session_id, unsigned peer_workers, uint32_t slots_max);
+void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned peer_workers);
 
 /* ---- sending ---- */
 

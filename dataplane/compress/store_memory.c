@@ -52,29 +52,46 @@ void store_memory_init(
 		m->index = (uint64_t *)(m->slots + slots);
 }
 
-/* Slots of one of `lanes` lanes. */
-static uint32_t share(const struct store_memory *m, unsigned lanes, uint32_t most)
+/* Which lanes a worker has with `others` workers of the other end, a bit each: a flow's hash
+ * chooses the worker at both ends (link_lane()), so with as many workers there it is one lane
+ * alone. */
+static uint32_t lanes_of(unsigned worker, unsigned workers, unsigned others)
 {
-	uint32_t count = lanes > 0 && lanes <= STORE_LANES ? m->count / lanes : 0;
+	uint32_t lanes = 0;
 
-	if (count > most)
-		count = most;
-	if (count > STORE_SLOTS_MAX)
-		count = STORE_SLOTS_MAX;
-	return count >= STORE_SLOTS_MIN ? count : 0;
+	if (workers == 0 || others == 0 || others > STORE_LANES)
+		return 0;
+	for (unsigned hash = 0; hash < STORE_HASHES; hash++)
+		if (hash % workers == worker)
+			lanes |= 1u << hash % others;
+	return lanes;
+}
+
+/* Slots of each of so many lanes. */
+static uint32_t share(uint32_t slots, uint32_t lanes)
+{
+	uint32_t count = lanes != 0 ? slots / (uint32_t)__builtin_popcount(lanes) : 0;
+
+	return count < STORE_SLOTS_MAX ? count : STORE_SLOTS_MAX;
 }
 
 void store_sender_start(
-	struct store_sender *s, uint32_t session_id, unsigned lanes, uint32_t slots_max)
+	struct store_sender *s, uint32_t session_id, unsigned peer_workers, uint32_t slots_max)
 {
 	struct store_memory *m = &s->memory;
-	uint32_t count = share(m, lanes, slots_max);
+	uint32_t lanes = lanes_of(s->worker, s->workers, peer_workers);
+	uint64_t first = 0;
 
 	s->session_id = session_id;
 	memset(s->lane, 0, sizeof(s->lane));
-	for (unsigned i = 0; i < lanes && count > 0; i++) {
-		uint64_t first = (uint64_t)i * count;
+	for (unsigned i = 0; i < STORE_LANES; i++) {
+		uint32_t count = share(m->count, lanes);
+		uint32_t there = share(slots_max, lanes_of(i, peer_workers, s->workers));
 
+		if (count > there)
+			count = there;
+		if (!(lanes >> i & 1) || count < STORE_SLOTS_MIN)
+			continue;
 		s->lane[i] = (struct store_tx){.slots = m->slots + first,
 			.data = m->data + first * m->slot_bytes,
 			.index = m->index + first * INDEX_SLOT,
@@ -84,26 +101,29 @@ void store_sender_start(
 			.slot_bytes = m->slot_bytes,
 			.generation = ++m->generation,
 			.reach = count - count / 8};
+		first += count;
 	}
 }
 
-void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned lanes)
+void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned peer_workers)
 {
 	struct store_memory *m = &r->memory;
-	uint32_t count = share(m, lanes, UINT32_MAX);
+	uint32_t lanes = lanes_of(r->worker, r->workers, peer_workers);
+	uint32_t count = share(m->count, lanes);
+	uint64_t first = 0;
 
 	r->session_id = session_id;
 	memset(r->lane, 0, sizeof(r->lane));
-	for (unsigned i = 0; i < STORE_LANES; i++)
+	for (unsigned i = 0; i < STORE_LANES; i++) {
 		r->lane[i].due_ns = UINT64_MAX;
-	for (unsigned i = 0; i < lanes && count > 0; i++) {
-		uint64_t first = (uint64_t)i * count;
-
+		if (!(lanes >> i & 1) || count < STORE_SLOTS_MIN)
+			continue;
 		r->lane[i] = (struct store_rx){.slots = m->slots + first,
 			.data = m->data + first * m->slot_bytes,
 			.count = count,
 			.slot_bytes = m->slot_bytes,
 			.generation = ++m->generation,
 			.due_ns = UINT64_MAX};
+		first += count;
 	}
 }

@@ -429,7 +429,7 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	path->peer_workers = has_session(s) ? s->peer.workers : 1;
 	path->store_slots = 0;
 	if (has_session(s) && s->store_slots > 0 && s->peer.codecs >> LINK_CODEC_STORE & 1)
-		path->store_slots = s->peer.store_slots / s->workers;
+		path->store_slots = s->peer.store_slots;
 	path->path_mtu = s->path_mtu;
 	if (has_session(s) && s->peer.path_mtu < s->path_mtu)
 		path->path_mtu = s->peer.path_mtu;

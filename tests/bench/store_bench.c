@@ -54,6 +54,7 @@ static void make_stores(void)
 		&sender->memory, take(MEMORY), store_slots_in(MEMORY, slot, true), slot, true);
 	store_memory_init(
 		&receiver->memory, take(MEMORY), store_slots_in(MEMORY, slot, false), slot, false);
+	sender->workers = receiver->workers = 1;
 	store_sender_start(sender, 1, 1, receiver->memory.count);
 	store_receiver_start(receiver, 1, 1);
 }

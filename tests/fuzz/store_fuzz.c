@@ -56,6 +56,7 @@ static void set_up(void)
 		memset(memory[i], 0, store_memory_bytes(SLOTS * 2, slot, i == 0));
 	store_memory_init(&sender->memory, memory[0], SLOTS * 2, slot, true);
 	store_memory_init(&receiver->memory, memory[1], SLOTS * 2, slot, false);
+	sender->workers = receiver->workers = 1;
 	store_sender_start(sender, 1, 2, UINT32_MAX);
 	store_receiver_start(receiver, 1, 2);
 	next = 0;

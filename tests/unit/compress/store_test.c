@@ -85,6 +85,7 @@ static void set_up(uint32_t slots, uint64_t seed)
 	receiver_memory = calloc(1, store_memory_bytes(slots, slot, false));
 	store_memory_init(&sender->memory, sender_memory, slots, slot, true);
 	store_memory_init(&receiver->memory, receiver_memory, slots, slot, false);
+	sender->workers = receiver->workers = 1;
 	store_sender_start(sender, 1, LANES, UINT32_MAX);
 	store_receiver_start(receiver, 1, LANES);
 }
@@ -617,6 +618,43 @@ static void test_hostile(void)
 	}
 }
 
+/* With several workers at both ends: lanes lie apart, agree at both ends, and what cannot carry
+ * anything has no memory. */
+static void test_lanes(void)
+{
+	set_up(500, 1);
+	sender->memory.count = receiver->memory.count = 2000;
+	for (unsigned ours = 1; ours <= STORE_LANES; ours++)
+		for (unsigned theirs = 1; theirs <= STORE_LANES; theirs++)
+			for (unsigned worker = 0; worker < ours; worker++) {
+				uint32_t used = 0, sent = 0;
+
+				sender->worker = (uint8_t)worker;
+				sender->workers = (uint8_t)ours;
+				store_sender_start(sender, 1, theirs, 2000);
+				for (unsigned hash = 0; hash < 128; hash++)
+					if (hash % ours == worker)
+						used |= 1u << hash % theirs;
+				for (unsigned i = 0; i < STORE_LANES; i++) {
+					const struct store_tx *tx = &sender->lane[i];
+
+					CU_ASSERT_EQUAL(tx->count > 0, used >> i & 1);
+					CU_ASSERT(tx->count == 0 ||
+						  tx->slots == sender->memory.slots + sent);
+					sent += tx->count;
+					if (tx->count == 0)
+						continue;
+					receiver->worker = (uint8_t)i;
+					receiver->workers = (uint8_t)theirs;
+					store_receiver_start(receiver, 1, ours);
+					CU_ASSERT(receiver->lane[worker].count >= tx->count);
+				}
+				CU_ASSERT(sent <= sender->memory.count);
+				if (ours == theirs)
+					CU_ASSERT_EQUAL(sent, 2000);
+			}
+}
+
 static void test_memory(void)
 {
 	for (uint64_t bytes = 1 << 20; bytes < UINT64_C(1) << 36; bytes *= 7)
@@ -638,4 +676,4 @@ UNIT_TESTS("compress-store", {"anchors follow the content", test_anchors},
 	{"either end begins anew", test_restart}, {"a refused reference", test_refusal},
 	{"flows that never hit", test_gating}, {"sequence numbers wrap", test_wrap},
 	{"damaged blobs", test_damage}, {"tokens that reach outside", test_hostile},
-	{"memory", test_memory})
+	{"lanes of several workers", test_lanes}, {"memory", test_memory})

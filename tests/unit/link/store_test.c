@@ -53,6 +53,7 @@ static void set_up(void)
 	}
 	store_memory_init(&sender->memory, memory[0], SLOTS, slot, true);
 	store_memory_init(&receiver->memory, memory[1], SLOTS, slot, false);
+	sender->workers = receiver->workers = 1;
 	frames_paths(path, 4, 0, false);
 	for (unsigned e = 0; e < 2; e++) {
 		path[e].peer_workers = 3;
