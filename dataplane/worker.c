@@ -115,9 +115,7 @@ static void stage_measure(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
 	if (likely(!w->plan->bypass)) {
-		measure_bulk(pkts, n, w->now_ns, w->measure, w->measured);
-		if (measure_transactions_bulk(
-			    pkts, n, w->now_ns, w->transactions, w->measured) > 0)
+		if (measure_bulk(pkts, n, w->now_ns, w->measure, w->transactions, w->measured) > 0)
 			measure_datagrams_bulk(pkts, n, w->now_ns, w->datagrams, w->measured);
 	}
 	stage_end(w, STAGE_MEASURE, n, start);
@@ -326,8 +324,8 @@ static void adopt(struct worker *w, const struct plan *plan)
 				w->shaper[b][way], plan->shaper[b][way], w->now_ns);
 	w->adopting = !done;
 	if (done)
-		__atomic_store_n(&w->counters->policy_generation, plan->generation,
-			__ATOMIC_RELEASE);
+		__atomic_store_n(
+			&w->counters->policy_generation, plan->generation, __ATOMIC_RELEASE);
 }
 
 /* One time round. Returns how many packets it moved. */

@@ -77,7 +77,7 @@ void measure_reset(struct step *t)
 	f->flags &= (uint16_t) ~(F_NEWEST(FROM_LAN) | F_NEWEST(FROM_WAN));
 	for (unsigned from = 0; from < 2; from++) {
 		inflight_forget(t->s, &f->half[from]);
-		f->half[from].bits &= (uint8_t)~H_PROBE;
+		f->bits[from] &= (uint8_t)~H_PROBE;
 	}
 }
 

@@ -22,6 +22,7 @@
 #include "dataplane/measure/histogram.h"
 
 struct inflight_store;
+struct measure_transactions;
 struct pkt;
 struct rte_mbuf;
 
@@ -116,13 +117,14 @@ void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from, 
 	struct measure_class *c);
 
 /*
- * measure_tcp() for the TCP packets of a burst; other packets are passed over. Every pkt->flow is
+ * measure_tcp() and measure_transaction() for the TCP packets of a burst; other packets are passed
+ * over, and their number is returned. Every pkt->flow is
  * set; `classes` is this worker's array of count + 1, indexed by flow->class_id: all classes from
  * `count` on share the last one, which nobody shows (measure_class_of()). Packets of the record
  * that stands for "no flow of its own" (FLOW_OTHER) are counted in tcp_packets only.
  */
-void measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
-	struct measure_class *classes, uint32_t count);
+unsigned measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+	struct measure_class *classes, struct measure_transactions *transactions, uint32_t count);
 
 static inline struct measure_class *measure_class_of(
 	struct measure_class *classes, uint32_t count, uint32_t class_id)

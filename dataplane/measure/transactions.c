@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Requests and responses of TCP connections, see transactions.h. Two bits of struct flow.flags say
- * who spoke last; where another speaks now, turn() looks at the packet. When somebody spoke last
- * is known to the TCP measurement.
+ * who spoke last; where another speaks now, the packet is looked at. When somebody spoke last is
+ * known to the TCP measurement.
  *
  * Sizes are differences of sequence numbers. What the server acknowledges with the first packet of
  * its response is the request; what the client has acknowledged when it asks again, or the server
@@ -200,10 +200,10 @@ static void end(struct flow *f, struct said *s, struct measure_transactions *c)
 	}
 }
 
-static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
-	const uint8_t *frame, uint32_t data_len, enum measure_from from, uint64_t now_ns,
-	struct measure_transactions *c)
+void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
+	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c)
 {
+	enum measure_from from = p->dir == f->lan_dir ? FROM_LAN : FROM_WAN;
 	uint32_t there = data_len > p->payload_off ? data_len - p->payload_off : 0;
 	struct said s = {.p = p,
 		.bytes = frame + p->payload_off,
@@ -212,6 +212,8 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 		.from = from,
 		.now = now_ns >> TICK_SHIFT};
 
+	if ((f->flags & FLOW_OTHER) || !transactions_concern(f, p, from))
+		return;
 	if (p->payload_len > 0 && !(p->flags & PKT_RETRANSMIT)) {
 		uint8_t said = (uint8_t)(FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
 
@@ -229,47 +231,6 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 		f->transactions = (struct transactions_flow){0};
 		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
 	}
-}
-
-/* Is there something to look at? From the flow's first line alone, and without a branch: whether
- * the next packet carries data is up to chance. */
-static inline bool is_turn(const struct flow *f, const struct pkt *p, enum measure_from from)
-{
-	unsigned said = f->flags & (FLOW_SAID | FLOW_SAID_WAN);
-	unsigned would = FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0);
-	bool speaks = (p->payload_len != 0) & (said != would);
-	bool ends = ((p->tcp_flags & (TH_FIN | TH_RST | TH_SYN)) != 0) & (said != 0);
-
-	return speaks | ends;
-}
-
-void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
-	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c)
-{
-	enum measure_from from = p->dir == f->lan_dir ? FROM_LAN : FROM_WAN;
-
-	if (__builtin_expect(is_turn(f, p, from), 0) && !(f->flags & FLOW_OTHER))
-		turn(f, p, frame, data_len, from, now_ns, c);
-}
-
-unsigned measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
-	struct measure_transactions *classes, uint32_t count)
-{
-	unsigned others = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		const struct pkt *p = pkt_of(pkts[i]);
-		struct flow *f = p->flow;
-
-		if (__builtin_expect(!(p->flags & PKT_TCP), 0)) {
-			others++;
-			continue;
-		}
-		measure_transaction(f, p, rte_pktmbuf_mtod(pkts[i], const uint8_t *),
-			pkts[i]->data_len, now_ns,
-			&classes[f->class_id < count ? f->class_id : count]);
-	}
-	return others;
 }
 
 void measure_transactions_merge(

@@ -51,10 +51,10 @@ void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *v
 	*view = (struct measure_flow_view){
 		.rtt_lan_min_ns = ns_of(f->rtt_min[FROM_LAN]),
 		.rtt_lan_last_ns = ns_of(f->rtt_last[FROM_LAN]),
-		.rtt_lan_samples = f->samples[FROM_LAN],
+		.rtt_lan_samples = f->samples[FROM_LAN] + (f->uncounted & 0x0f),
 		.rtt_wan_min_ns = ns_of(f->rtt_min[FROM_WAN]),
 		.rtt_wan_last_ns = ns_of(f->rtt_last[FROM_WAN]),
-		.rtt_wan_samples = f->samples[FROM_WAN],
+		.rtt_wan_samples = f->samples[FROM_WAN] + (f->uncounted >> 4),
 		.connect_ns = ns_of(f->connect),
 		.syn_retries = f->syn_retries,
 	};
