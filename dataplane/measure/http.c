@@ -7,7 +7,8 @@
 bool http_is_request(const uint8_t *bytes, uint32_t len)
 {
 	static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ",
-		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE "};
+		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PROPFIND ", "PROPPATCH ", "MKCOL ",
+		"COPY ", "MOVE ", "LOCK ", "UNLOCK "};
 
 	for (unsigned i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		size_t method_len = strlen(methods[i]);

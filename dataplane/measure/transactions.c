@@ -98,8 +98,8 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 		return; /* goes on after "100 Continue" */
 	if (t->state == RESPONDED)
 		finish(f, s, s->p->tcp_ack, c);
-	if (t->protocol == PROTOCOL_TLS && record_type == TLS_ALERT)
-		return; /* "close notify": no question */
+	if (record_type == TLS_ALERT)
+		return; /* "close notify", or what the server said was wrong: no question */
 	t->request_tick = (uint32_t)s->now;
 	t->request_seq = s->p->tcp_seq;
 	t->request_ack = s->p->tcp_ack;
@@ -124,6 +124,7 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 		record(&c->tls, (uint32_t)s->now - t->hello_tick);
 	} else if (in_tls_handshake(t)) {
 		t->protocol = PROTOCOL_OTHER; /* not as we know it */
+		c->connections++;
 	} else if (t->protocol != PROTOCOL_TLS) {
 		t->protocol = http_is_request(s->bytes, s->len) ? PROTOCOL_HTTP : PROTOCOL_OTHER;
 	}
@@ -140,10 +141,10 @@ static void answer_tls(struct transactions_flow *t, struct said *s, struct measu
 
 	if (record_type == TLS_ALERT) {
 		c->tls_alerts++;
-		t->protocol = PROTOCOL_OTHER;
+		t->protocol = PROTOCOL_UNKNOWN;
 	} else if (t->protocol == PROTOCOL_TLS_HELLO) {
 		t->protocol =
-			record_type == TLS_SERVER_HELLO ? PROTOCOL_TLS_SERVER : PROTOCOL_OTHER;
+			record_type == TLS_SERVER_HELLO ? PROTOCOL_TLS_SERVER : PROTOCOL_UNKNOWN;
 	} else if (t->protocol == PROTOCOL_TLS_CLIENT &&
 		   (record_type == TLS_CHANGE_CIPHER_SPEC || record_type == TLS_HANDSHAKE)) {
 		t->protocol = PROTOCOL_TLS;

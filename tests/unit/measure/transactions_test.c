@@ -242,6 +242,41 @@ static void test_tls12(void)
 	CU_ASSERT_EQUAL(c.connections, 1);
 }
 
+/* A warning that the ServerHello follows is no refusal, and not knowing the server's words does not
+ * undo the requests. */
+static void test_tls_odd(void)
+{
+	static const uint8_t warned[] = {21, 3, 3, 0, 2, 1, 112, 22, 3, 3, 0, 2, 2, 0};
+
+	fresh();
+	handshake();
+	record(0, L, 22, 1);
+	packet(20 * MS, W, TH_ACK, warned, sizeof(warned));
+	record(5 * MS, L, 20, 1);
+	CU_ASSERT_EQUAL(c.tls_handshakes, 1);
+	CU_ASSERT(is(c.tls.max_ns, 25 * MS));
+	CU_ASSERT_EQUAL(c.tls_alerts, 0);
+	for (uint32_t len = 0; len <= 12; len++)
+		CU_ASSERT_EQUAL(
+			tls_record_of(warned, len), len > 5 && len <= 7 ? TLS_ALERT : TLS_NONE);
+	fresh();
+	handshake();
+	record(0, L, 22, 1);
+	say(20 * MS, W, "what?");
+	say(20 * MS, L, "never mind");
+	say(20 * MS, W, "fine");
+	say(20 * MS, L, "then");
+	CU_ASSERT_EQUAL(c.requests, 2);
+	CU_ASSERT_EQUAL(c.connections, 1);
+	/* The client refuses, too: that is no request. */
+	fresh();
+	handshake();
+	record(0, L, 22, 1);
+	record(20 * MS, W, 22, 2);
+	record(1 * MS, L, 21, 2);
+	CU_ASSERT_EQUAL(c.requests + c.connections, 0);
+}
+
 static void test_tls_refused(void)
 {
 	fresh();
@@ -262,4 +297,4 @@ static void test_tls_refused(void)
 
 UNIT_TESTS("measure transactions", {"in general", test_general}, {"repeated", test_repeated},
 	{"HTTP", test_http}, {"HTTP bytes", test_http_bytes}, {"TLS 1.3", test_tls13},
-	{"TLS 1.2", test_tls12}, {"TLS refused", test_tls_refused})
+	{"TLS 1.2", test_tls12}, {"TLS, odd", test_tls_odd}, {"TLS refused", test_tls_refused})
