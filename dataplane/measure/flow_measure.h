@@ -68,7 +68,8 @@ struct flow_measure {
 	uint16_t syn_mss[2];
 	uint8_t options[2]; /* MEASURE_OPTION_* in tcp.h */
 	uint8_t syn_retries;
-	uint8_t reserved[9];
+	uint8_t reserved;
+	uint32_t said_tick[2]; /* a side that has sent its FIN: when its data last passed */
 };
 static_assert(sizeof(struct flow_measure) == 256, "four cache lines in struct flow");
 

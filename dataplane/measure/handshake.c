@@ -60,6 +60,17 @@ void measure_syn(struct step *t)
 	f->syn_tick = (uint32_t)t->now;
 }
 
+void measure_fin(struct step *t)
+{
+	struct flow_measure *f = t->f;
+
+	/* The FIN takes a sequence number, but says nothing. */
+	if (!(f->flags & F_FIN(t->from)))
+		f->said_tick[t->from] =
+			t->p->payload_len > 0 ? (uint32_t)t->now : f->half[t->from].last_tick;
+	f->flags |= F_FIN(t->from);
+}
+
 void measure_reset(struct step *t)
 {
 	struct flow_measure *f = t->f;

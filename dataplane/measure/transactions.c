@@ -13,18 +13,13 @@
  * sessions, and the server's second in TLS 1.2. What the client says from then on are requests. A
  * server's session ticket right after the handshake is taken for its first response.
  */
-#include <netinet/tcp.h>
-#include <stdbool.h>
-
 #include "dataplane/flow/flow.h"
 #include "dataplane/measure/http.h"
-#include "dataplane/measure/tcp.h"
+#include "dataplane/measure/tcp_private.h"
 #include "dataplane/measure/tls.h"
 #include "dataplane/measure/transactions.h"
 
-#define TICK_SHIFT 6
-#define EPOCH(ticks) ((uint8_t)((ticks) >> 30)) /* 69 s: ticks alone begin again after 275 s */
-#define SIZE_MOST (1u << 31)			/* of what sequence numbers can tell */
+#define SIZE_MOST (1u << 31) /* of what sequence numbers can tell */
 
 enum transaction_state { IDLE, REQUESTED, RESPONDED };
 
@@ -48,15 +43,10 @@ struct said {
 	uint64_t now; /* ticks */
 };
 
-/* When the newest data of a side passed; this packet's own, if it is of that side. */
-static uint32_t spoke_last(const struct flow *f, enum measure_from from)
+/* Is a time of that epoch so soon behind the request that the difference of ticks tells it? */
+static bool is_near(const struct transactions_flow *t, uint8_t epoch)
 {
-	return f->measure.half[from].last_tick;
-}
-
-static bool is_recent(const struct transactions_flow *t, uint64_t now)
-{
-	return (uint8_t)(EPOCH(now) - t->epoch) <= 1;
+	return (uint8_t)(epoch - t->epoch) <= 1;
 }
 
 static void record(struct histogram *h, uint32_t ticks)
@@ -74,11 +64,11 @@ static void finish(struct flow *f, struct said *s, uint32_t acked, struct measur
 {
 	struct transactions_flow *t = &f->transactions;
 	enum measure_from server = s->by_client ? !s->from : s->from;
-	uint32_t ticks = spoke_last(f, server) - t->request_tick;
+	uint32_t ticks = said_last(&f->measure, server) - t->request_tick;
 	uint32_t size = acked - t->request_ack;
 
 	t->state = IDLE;
-	if (!is_recent(t, s->now))
+	if (!is_near(t, f->measure.half[server].epoch))
 		return;
 	record(&c->whole, ticks);
 	if (t->protocol == PROTOCOL_HTTP)
@@ -158,10 +148,13 @@ static void answer_tls(struct transactions_flow *t, struct said *s, struct measu
 static void answer(struct flow *f, struct said *s, struct measure_transactions *c)
 {
 	struct transactions_flow *t = &f->transactions;
-	uint32_t ticks = (uint32_t)s->now - spoke_last(f, !s->from);
+	uint32_t ticks = (uint32_t)s->now - said_last(&f->measure, !s->from);
 	uint32_t size = s->p->tcp_ack - t->request_seq;
 	unsigned status;
 
+	if ((f->measure.flags & F_FIN(!s->from)) &&
+		s->p->tcp_ack == f->measure.half[!s->from].next_seq)
+		size--; /* the FIN's */
 	if (in_tls_handshake(t)) {
 		answer_tls(t, s, c);
 		return;
@@ -180,7 +173,7 @@ static void answer(struct flow *f, struct said *s, struct measure_transactions *
 	c->responses++;
 	if (size < SIZE_MOST)
 		c->request_bytes += size;
-	if (!is_recent(t, s->now))
+	if (!is_near(t, EPOCH(s->now)))
 		return;
 	record(&c->first_byte, ticks);
 	if (t->protocol == PROTOCOL_HTTP)
