@@ -348,7 +348,8 @@ struct rtt_record {
 /* transactions: one record per class (all bridges). Times are taken at the box. */
 struct transactions_record {
 	char class_name[CHANNEL_NAME_MAX];
-	/* TCP in general. Rates are of the last full second, in thousandths. */
+	/* TCP in general. Rates are of the last full second, in thousandths; UINT64_MAX: not known.
+	 */
 	uint64_t connections, connections_failed, connections_per_s_1000;
 	uint64_t used; /* connections on which there was a request */
 	uint64_t requests, requests_per_s_1000, responses;

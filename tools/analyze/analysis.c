@@ -21,6 +21,7 @@
 #include "dataplane/packet/parse.h"
 #include "tools/analyze/analysis.h"
 #include "tools/analyze/side.h"
+#include "tools/analyze/transactions.h"
 #include "tools/analyze/tunnel.h"
 
 #define NS_PER_MS 1000000u
@@ -125,14 +126,17 @@ void analysis_destroy(struct analysis *a)
 {
 	if (a == NULL)
 		return;
-	for (uint64_t i = 0; i < a->flow_count; i++)
+	for (uint64_t i = 0; i < a->flow_count; i++) {
 		for (unsigned side = 0; side < 2; side++)
 			samples_free(&analysis_flow(a, i)->rtt[side]);
+		transactions_free(analysis_flow(a, i)->transactions);
+	}
 	for (uint64_t i = 0; a->chunks != NULL && i <= ANALYSIS_FLOWS_MAX / CHUNK; i++)
 		free(a->chunks[i]);
 	for (uint32_t i = 0; a->classes != NULL && i < a->class_count; i++) {
 		free(a->classes[i].measure);
 		free(a->classes[i].datagrams);
+		free(a->classes[i].transactions);
 	}
 	free(a->chunks);
 	free(a->classes);
@@ -330,10 +334,12 @@ static void count_packet(struct analysis *a, struct flow *f, const struct captur
 	if (class->measure == NULL)
 		errx(1, "no memory for the figures of a class");
 	if (flow != NULL && is_copy(flow, &a->pkt, rte_pktmbuf_mtod(&a->mbuf, const uint8_t *),
-				    from, frame->time_ns))
+				    from, frame->time_ns)) {
 		flow->counts.duplicates[from]++;
-	else
-		measure_packet(flow, f, &a->pkt, from, frame->time_ns, class->measure);
+		return;
+	}
+	measure_packet(flow, f, &a->pkt, from, frame->time_ns, class->measure);
+	transactions_packet(class, flow, f, &a->mbuf, frame->time_ns);
 }
 
 /* ---- frames ---- */
