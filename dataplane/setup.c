@@ -120,8 +120,9 @@ static uint64_t control_bytes(const struct policy *policy)
 	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
 			sizeof(struct policy_class);
 
-	return rates_memory_needed(policy) + feed_memory_needed(policy) +
-	       history_feed_memory_needed(policy) + 4 * policy->appliance.classes * plan;
+	return rates_memory_needed(policy) + connections_memory_needed(policy) +
+	       feed_memory_needed(policy) + history_feed_memory_needed(policy) +
+	       4 * policy->appliance.classes * plan;
 }
 
 static uint64_t peer_bytes(const struct policy *policy)

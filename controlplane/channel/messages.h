@@ -235,8 +235,9 @@ struct flow_tcp_record {
 	uint64_t lost_before[CHANNEL_WAYS]; /* retransmissions: the original never got here, */
 	uint64_t lost_after[CHANNEL_WAYS];  /* it had passed, */
 	uint64_t needless[CHANNEL_WAYS];    /* or had been acknowledged; */
-	uint64_t timeouts[CHANNEL_WAYS]; /* those of them that a timer caused; the others are fast */
-	uint64_t dsacks[CHANNEL_WAYS];	 /* came twice, says the receiver */
+	uint64_t
+		timeouts[CHANNEL_WAYS]; /* those of them that a timer caused; the others are fast */
+	uint64_t dsacks[CHANNEL_WAYS];	/* came twice, says the receiver */
 	uint64_t duplicates[CHANNEL_WAYS]; /* copies that the network made */
 	uint64_t reordered[CHANNEL_WAYS];
 	uint64_t reorder_max_bytes[CHANNEL_WAYS];
@@ -334,10 +335,10 @@ struct peer_class_record {
 /* rtt: one record per class (all bridges). */
 struct rtt_record {
 	char class_name[CHANNEL_NAME_MAX];
-	uint64_t window_ns;	     /* that it covers; 0: nothing, there are no figures */
-	struct channel_dist lan;     /* box to the LAN host and back */
-	struct channel_dist wan;     /* box to the WAN host and back */
-	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
+	uint64_t window_ns;		   /* that it covers; 0: nothing, there are no figures */
+	struct channel_dist lan;	   /* box to the LAN host and back */
+	struct channel_dist wan;	   /* box to the WAN host and back */
+	struct channel_dist connect;	   /* SYN to the handshake's last ACK, seen at the box */
 	uint64_t lan_delayed, wan_delayed; /* samples that the host seems to have waited with */
 	/* The same halves, [0] lan and [1] wan, by what is not TCP. */
 	struct channel_dist icmp[2]; /* echo */
@@ -345,12 +346,14 @@ struct rtt_record {
 	struct channel_dist quic[2]; /* spin bit */
 };
 
-/* transactions: one record per class (all bridges). Times are taken at the box. */
+/* transactions: one record per class (all bridges), then one with class_name "" for all, also of
+ * classes that are gone. Times are taken at the box. */
 struct transactions_record {
 	char class_name[CHANNEL_NAME_MAX];
 	/* TCP in general. Rates are of the last full second, in thousandths; UINT64_MAX: not known.
 	 */
 	uint64_t connections, connections_failed, connections_per_s_1000;
+	uint64_t open; /* connections open now, or at the end of a capture */
 	uint64_t used; /* connections on which there was a request */
 	uint64_t requests, requests_per_s_1000, responses;
 	uint64_t aborted; /* the connection ended before the response began */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rows of transactions. transaction_rows.h is the manual. */
 #include <math.h>
+#include <stdio.h>
 
 #include "controlplane/cli/transaction_rows.h"
 
@@ -12,6 +13,8 @@ const struct column transaction_columns[] = {
 	COLUMN_OF_WORDS("kind", "KIND", transaction_row, kind, kind_words),
 	COLUMN(COUNT, "count", "COUNT", transaction_row, count),
 	COLUMN(RATIO, "per_s", "PER S", transaction_row, per_s),
+	{"open", "OPEN", COLUMN_COUNT, offsetof(struct transaction_row, r.open), sizeof(uint64_t),
+		NULL, offsetof(struct transaction_row, kind)}, /* of CONNECT, which is 0 */
 	COLUMN(RATIO, "per_connection", "PER CONN", transaction_row, per_connection),
 	COLUMN(COUNT, "failed", "FAILED", transaction_row, failed),
 	COLUMN(TIME, NULL, "FIRST p50", transaction_row, first_byte.p50_ns),
@@ -50,6 +53,8 @@ static struct transaction_row *add_row(
 	if (row == NULL)
 		return NULL;
 	row->r = *r;
+	if (r->class_name[0] == '\0')
+		snprintf(row->r.class_name, sizeof(row->r.class_name), "(all)");
 	row->kind = kind;
 	row->count = count;
 	row->per_s = row->per_connection = NAN;

@@ -434,6 +434,17 @@ uint64_t analysis_flow_count(const struct analysis *a)
 	return a->flow_count;
 }
 
+void analysis_count_open(struct analysis *a)
+{
+	for (uint32_t i = 1; i < flow_table_capacity(a->table); i++) {
+		const struct flow *f = flow_table_record(a->table, i);
+
+		if ((f->flags & (FLOW_LIVE | FLOW_CLOSING)) == FLOW_LIVE &&
+			f->key.proto == IPPROTO_TCP && measure_is_open(&f->measure))
+			a->classes[f->class_id].open++;
+	}
+}
+
 uint32_t analysis_class_count(const struct analysis *a)
 {
 	return a->class_count;

@@ -62,6 +62,7 @@ struct analysis_flow {
 /* The figures of one class of the policy. */
 struct analysis_class {
 	uint64_t flows;
+	uint64_t open; /* connections, by analysis_count_open() */
 	uint64_t packets[2], bytes[2];
 	struct measure_class *measure;		   /* NULL: no packet */
 	struct measure_datagrams *datagrams;	   /* NULL: no packet but TCP */
@@ -99,6 +100,9 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame);
 /* Flows in the order of their first packets; the pointers stay good until the next frame. */
 uint64_t analysis_flow_count(const struct analysis *a);
 struct analysis_flow *analysis_flow(struct analysis *a, uint64_t i);
+
+/* Count the connections that are open at the end into their classes; once. */
+void analysis_count_open(struct analysis *a);
 
 /* Classes of the policy; one without it. */
 uint32_t analysis_class_count(const struct analysis *a);

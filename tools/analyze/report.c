@@ -131,6 +131,7 @@ static void sum_classes(const struct analysis *a, struct analysis_class *sum)
 		const struct analysis_class *class = analysis_class(a, i);
 
 		sum->flows += class->flows;
+		sum->open += class->open;
 		for (unsigned from = 0; from < 2; from++) {
 			sum->packets[from] += class->packets[from];
 			sum->bytes[from] += class->bytes[from];
@@ -235,6 +236,7 @@ void report_print(struct out *out, struct analysis *a, const struct analysis_opt
 	}
 	out_record(out, "capture", shown, n, &row);
 	out_text(out, "\n");
+	analysis_count_open(a);
 	sum_classes(a, &total);
 	print_classes(out, a, options->policy, &total);
 	out_text(out, "\n");

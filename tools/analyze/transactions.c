@@ -128,6 +128,7 @@ void transactions_record_of(const struct analysis_class *class, const char *name
 {
 	*r = (struct transactions_record){0};
 	snprintf(r->class_name, sizeof(r->class_name), "%s", name);
+	r->open = class->open;
 	if (class->measure != NULL) {
 		r->connections = class->measure->connections;
 		r->connections_failed = class->measure->failed;

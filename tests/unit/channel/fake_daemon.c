@@ -331,6 +331,7 @@ static int on_transactions(
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
 		struct transactions_record record = {.connections = 50,
 			.connections_per_s_1000 = 1500,
+			.open = 7,
 			.used = 40,
 			.requests = 200,
 			.requests_per_s_1000 = 6000,
