@@ -346,6 +346,7 @@ static struct worker *make_worker(
 		w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
 	inflight_init(inflight, inflight_runs(policy));
+	flow_table_on_silent(w->flows, worker_flow_silent, w);
 	for (uint32_t i = 0; i <= w->measured; i++)
 		w->measure[i].inflight = inflight;
 	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)

@@ -123,6 +123,14 @@ static void stage_measure(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	stage_end(w, STAGE_MEASURE, n, start);
 }
 
+void worker_flow_silent(void *worker, struct flow *flow)
+{
+	struct worker *w = worker;
+	uint32_t id = flow->class_id < w->measured ? flow->class_id : w->measured;
+
+	measure_silent(flow, w->now_ns, &w->datagrams[id]);
+}
+
 /* What crosses the WAN: up when it leaves, down when it comes, before the shaper has its say. */
 static inline void count_wan(struct worker *w, const struct pkt *p)
 {

@@ -122,6 +122,9 @@ static inline struct measure_class *worker_measure(const struct worker *w, uint3
 	return measure_class_of(w->measure, w->measured, class_id);
 }
 
+/* flow_table_on_silent() of its flow table; the context is the worker. */
+void worker_flow_silent(void *worker, struct flow *flow);
+
 /* The poll loop, run on the worker's lcore until worker->stop. Returns 0. */
 int worker_run(void *worker);
 

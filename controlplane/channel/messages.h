@@ -367,8 +367,9 @@ struct transactions_record {
 	/* TLS handshakes: begun, complete, refused by an alert. */
 	uint64_t tls_hellos, tls_handshakes, tls_alerts;
 	struct channel_dist tls;
-	/* DNS over UDP, of both halves together. */
+	/* DNS, of both halves together; sent again and timed out are of UDP only. */
 	uint64_t dns_queries, dns_again, dns_answers, dns_servfail, dns_nxdomain, dns_timeouts;
+	uint64_t dns_tcp_queries; /* among dns_queries */
 	struct channel_dist dns;
 };
 

@@ -35,6 +35,7 @@ const struct column transaction_columns[] = {
 	COLUMN(COUNT, "http_5xx", NULL, transaction_row, r.http_status[5]),
 	COLUMN(COUNT, "tls_hellos", NULL, transaction_row, r.tls_hellos),
 	COLUMN(COUNT, "dns_answers", NULL, transaction_row, r.dns_answers),
+	COLUMN(COUNT, "dns_tcp_queries", NULL, transaction_row, r.dns_tcp_queries),
 	COLUMN(COUNT, "dns_again", NULL, transaction_row, r.dns_again),
 	COLUMN(COUNT, "dns_servfail", NULL, transaction_row, r.dns_servfail),
 	COLUMN(COUNT, "dns_nxdomain", NULL, transaction_row, r.dns_nxdomain),

@@ -127,7 +127,13 @@ static void fill(struct transactions_record *r)
 		r->dns_nxdomain += datagrams.dns_nxdomain[side];
 		r->dns_timeouts += datagrams.dns_timeouts[side];
 	}
+	r->dns_queries += t->dns_queries;
+	r->dns_answers += t->dns_answers;
+	r->dns_servfail += t->dns_servfail;
+	r->dns_nxdomain += t->dns_nxdomain;
+	r->dns_tcp_queries = t->dns_queries;
 	histogram_merge(&datagrams.dns[0], &datagrams.dns[1]);
+	histogram_merge(&datagrams.dns[0], &t->dns);
 	r->dns = show_dist(&datagrams.dns[0]);
 }
 

@@ -13,7 +13,10 @@
  * sessions, and the server's second in TLS 1.2. What the client says from then on are requests. A
  * server's session ticket right after the handshake is taken for its first response.
  */
+#include <rte_byteorder.h>
+
 #include "dataplane/flow/flow.h"
+#include "dataplane/measure/dns_stream.h"
 #include "dataplane/measure/http.h"
 #include "dataplane/measure/tcp_private.h"
 #include "dataplane/measure/tls.h"
@@ -27,6 +30,7 @@ enum transaction_protocol {
 	PROTOCOL_UNKNOWN, /* there was no request yet */
 	PROTOCOL_OTHER,
 	PROTOCOL_HTTP,
+	PROTOCOL_DNS,	     /* the ID of the query is in hello_tick */
 	PROTOCOL_TLS_HELLO,  /* ClientHello seen */
 	PROTOCOL_TLS_SERVER, /* and the server's flight */
 	PROTOCOL_TLS_CLIENT, /* and more of the client's handshake: TLS 1.2 */
@@ -77,6 +81,46 @@ static void finish(struct flow *f, struct said *s, uint32_t acked, struct measur
 		c->response_bytes += size;
 }
 
+#define PORT_DNS RTE_BE16(53)
+#define SERVFAIL 2
+#define NXDOMAIN 3
+
+/* Is it a DNS query? */
+static bool ask_dns(struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	struct dns_stream_message message;
+
+	if (s->p->key.port[!s->p->dir] != PORT_DNS ||
+		!dns_stream_read(s->bytes, s->len, &message) || message.is_response)
+		return false;
+	t->hello_tick = message.id;
+	c->dns_queries++;
+	return true;
+}
+
+/* The response to a DNS query. */
+static void answer_dns(struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	struct dns_stream_message message;
+
+	if (!dns_stream_read(s->bytes, s->len, &message) || !message.is_response ||
+		message.id != t->hello_tick)
+		return; /* to another one */
+	c->dns_answers++;
+	c->dns_servfail += message.rcode == SERVFAIL;
+	c->dns_nxdomain += message.rcode == NXDOMAIN;
+	if (is_near(t, EPOCH(s->now)))
+		record(&c->dns, (uint32_t)s->now - t->request_tick);
+}
+
+static enum transaction_protocol protocol_of(
+	struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	if (ask_dns(t, s, c))
+		return PROTOCOL_DNS;
+	return http_is_request(s->bytes, s->len) ? PROTOCOL_HTTP : PROTOCOL_OTHER;
+}
+
 /* The client speaks first, or after the server. */
 static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 {
@@ -116,7 +160,7 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 		t->protocol = PROTOCOL_OTHER; /* not as we know it */
 		c->connections++;
 	} else if (t->protocol != PROTOCOL_TLS) {
-		t->protocol = http_is_request(s->bytes, s->len) ? PROTOCOL_HTTP : PROTOCOL_OTHER;
+		t->protocol = protocol_of(t, s, c);
 	}
 	t->state = REQUESTED;
 	c->connections += is_first;
@@ -169,6 +213,8 @@ static void answer(struct flow *f, struct said *s, struct measure_transactions *
 		}
 		c->http_status[status / 100 < TRANSACTION_STATUS ? status / 100 : 0]++;
 	}
+	if (t->protocol == PROTOCOL_DNS)
+		answer_dns(t, s, c);
 	t->state = RESPONDED;
 	c->responses++;
 	if (size < SIZE_MOST)
@@ -275,6 +321,7 @@ void measure_transactions_merge(
 	histogram_merge(&into->http_first_byte, &from->http_first_byte);
 	histogram_merge(&into->http_whole, &from->http_whole);
 	histogram_merge(&into->tls, &from->tls);
+	histogram_merge(&into->dns, &from->dns);
 	ADD(connections);
 	ADD(requests);
 	ADD(responses);
@@ -287,5 +334,9 @@ void measure_transactions_merge(
 	ADD(tls_hellos);
 	ADD(tls_handshakes);
 	ADD(tls_alerts);
+	ADD(dns_queries);
+	ADD(dns_answers);
+	ADD(dns_servfail);
+	ADD(dns_nxdomain);
 #undef ADD
 }

@@ -226,6 +226,23 @@ def compare(program, capture):
     return flows, requests, times, wrong
 
 
+def dns_over_tcp(program, capture):
+    """tshark's dns.time of answers over TCP: (here, there), each (queries, (times, the longest))."""
+    there = []
+    queries = 0
+    for line in run("tshark", "-n", "-r", capture, "-Y", "dns && tcp.port == 53 && !icmp", "-T",
+                    "fields", "-e", "dns.flags.response", "-e", "dns.time").splitlines():
+        response, time = (line + "\t").split("\t")[:2]
+        queries += response in ("0", "False")
+        if time:
+            there.append(ns(time))
+    rows = json.loads(run(program, "--filter", "tcp", "--json", capture))["transactions"]
+    row = next((row for row in rows if row["kind"] == "dns"), None)
+    here = (0, (0, 0)) if row is None else \
+        (row["dns_tcp_queries"], (row["whole"]["samples"], row["whole"]["max_ns"]))
+    return here, (queries, (len(there), max(there, default=0)))
+
+
 def main():
     if len(sys.argv) < 2:
         print(__doc__)
@@ -235,7 +252,7 @@ def main():
     if not folder.is_dir() or shutil.which("tshark") is None:
         print(f"skipped: no captures in {folder}, or no tshark")
         return SKIPPED
-    passed = failed = 0
+    passed = failed = dns = 0
     sums = [0, 0, 0]
     left = dict(TRANSACTION_CASES)
     with tempfile.TemporaryDirectory() as scratch:
@@ -244,6 +261,10 @@ def main():
         captures = [c for c in sorted(folder.glob("*.pcap*")) if c.name not in ONCE] + once
         for capture in captures:
             *counts, found = compare(sys.argv[1], capture)
+            here, there = dns_over_tcp(sys.argv[1], capture)
+            if here[0] != there[0] or not is_same("DNS", here[1], there[1]):
+                found[capture.name, "DNS over TCP"] = (here, there)
+            dns += there[1][0]
             sums = [a + b for a, b in zip(sums, counts)]
             bad = [f"FAIL {key}: here {a}, there {b}" for key, (a, b) in found.items()
                    if (left.pop(key, None) or (None, None))[:2] != (a, b)]
@@ -257,10 +278,10 @@ def main():
     for key in left:
         print(f"FAIL {key}: listed, but there is no such difference any more")
         failed += 1
-    print(f"{sums[0]} TCP flows, {sums[1]} requests, {sums[2]} times of tshark's HTTP dissector, "
+    print(f"{sums[0]} TCP flows, {sums[1]} requests, {sums[2]} times of tshark's HTTP dissector, {dns} of DNS over TCP, "
           f"{len(TRANSACTION_CASES)} explained differences")
     print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not sums[2] else 0
+    return 1 if failed or not sums[2] or not dns else 0
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ struct analysis {
 	struct analysis_class *classes;
 	uint32_t class_count;
 	bool other_begun; /* FLOW_OTHER has been used */
+	uint64_t now_ns;  /* of the newest frame */
 	struct analysis_rest rest;
 };
 static_assert(offsetof(struct analysis, pkt) == sizeof(struct rte_mbuf), "pkt_of() finds it there");
@@ -87,6 +88,15 @@ static int make_classes(struct analysis *a)
 	return a->classifier == NULL ? -1 : 0;
 }
 
+/* A flow makes room for another one. */
+static void flow_silent(void *context, struct flow *f)
+{
+	struct analysis *a = context;
+
+	if (a->classes[f->class_id].datagrams != NULL)
+		measure_silent(f, a->now_ns, a->classes[f->class_id].datagrams);
+}
+
 struct analysis *analysis_create(const struct analysis_options *options)
 {
 	size_t size = RTE_ALIGN_CEIL(sizeof(struct analysis), RTE_CACHE_LINE_SIZE);
@@ -110,6 +120,7 @@ struct analysis *analysis_create(const struct analysis_options *options)
 		analysis_destroy(a);
 		return NULL;
 	}
+	flow_table_on_silent(a->table, flow_silent, a);
 	capacity = flow_table_capacity(a->table);
 	a->flow_of_record = malloc(capacity * sizeof(*a->flow_of_record));
 	a->chunks = calloc(ANALYSIS_FLOWS_MAX / CHUNK + 1, sizeof(*a->chunks));
@@ -399,6 +410,7 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame)
 
 	if (caught == 0)
 		return;
+	a->now_ns = frame->time_ns;
 	memcpy(a->bytes, frame->bytes, caught);
 	memset(a->bytes + caught, 0, len - caught);
 	if (!parse_at(a, 0, 0, caught, len))
@@ -434,13 +446,16 @@ uint64_t analysis_flow_count(const struct analysis *a)
 	return a->flow_count;
 }
 
-void analysis_count_open(struct analysis *a)
+void analysis_finish(struct analysis *a)
 {
 	for (uint32_t i = 1; i < flow_table_capacity(a->table); i++) {
-		const struct flow *f = flow_table_record(a->table, i);
+		struct flow *f = (struct flow *)(uintptr_t)flow_table_record(a->table, i);
 
-		if ((f->flags & (FLOW_LIVE | FLOW_CLOSING)) == FLOW_LIVE &&
-			f->key.proto == IPPROTO_TCP && measure_is_open(&f->measure))
+		if (!(f->flags & FLOW_LIVE))
+			continue;
+		if (f->key.proto != IPPROTO_TCP)
+			flow_silent(a, f);
+		else if (!(f->flags & FLOW_CLOSING) && measure_is_open(&f->measure))
 			a->classes[f->class_id].open++;
 	}
 }

@@ -62,7 +62,7 @@ struct analysis_flow {
 /* The figures of one class of the policy. */
 struct analysis_class {
 	uint64_t flows;
-	uint64_t open; /* connections, by analysis_count_open() */
+	uint64_t open; /* connections, known by analysis_finish() */
 	uint64_t packets[2], bytes[2];
 	struct measure_class *measure;		   /* NULL: no packet */
 	struct measure_datagrams *datagrams;	   /* NULL: no packet but TCP */
@@ -101,8 +101,8 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame);
 uint64_t analysis_flow_count(const struct analysis *a);
 struct analysis_flow *analysis_flow(struct analysis *a, uint64_t i);
 
-/* Count the connections that are open at the end into their classes; once. */
-void analysis_count_open(struct analysis *a);
+/* There is no more: count what is open, and what waits for an answer in vain. Once, last. */
+void analysis_finish(struct analysis *a);
 
 /* Classes of the policy; one without it. */
 uint32_t analysis_class_count(const struct analysis *a);

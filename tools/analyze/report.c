@@ -236,7 +236,7 @@ void report_print(struct out *out, struct analysis *a, const struct analysis_opt
 	}
 	out_record(out, "capture", shown, n, &row);
 	out_text(out, "\n");
-	analysis_count_open(a);
+	analysis_finish(a);
 	sum_classes(a, &total);
 	print_classes(out, a, options->policy, &total);
 	out_text(out, "\n");

@@ -106,13 +106,22 @@ static void fill_tcp(const struct measure_transactions *t, struct transactions_r
 	r->tls = samples_histogram_dist(&t->tls);
 }
 
-static void fill_dns(const struct measure_datagrams *d, struct transactions_record *r)
+/* Each may be NULL. */
+static void fill_dns(const struct measure_datagrams *d, const struct measure_transactions *t,
+	struct transactions_record *r)
 {
-	static struct histogram both; /* too large for the stack */
+	static struct histogram all; /* too large for the stack */
 
-	memset(&both, 0, sizeof(both));
-	for (unsigned side = 0; side < 2; side++) {
-		histogram_merge(&both, &d->dns[side]);
+	memset(&all, 0, sizeof(all));
+	if (t != NULL) {
+		histogram_merge(&all, &t->dns);
+		r->dns_queries = r->dns_tcp_queries = t->dns_queries;
+		r->dns_answers = t->dns_answers;
+		r->dns_servfail = t->dns_servfail;
+		r->dns_nxdomain = t->dns_nxdomain;
+	}
+	for (unsigned side = 0; d != NULL && side < 2; side++) {
+		histogram_merge(&all, &d->dns[side]);
 		r->dns_queries += d->dns_queries[side];
 		r->dns_again += d->dns_again[side];
 		r->dns_answers += d->dns_answers[side];
@@ -120,7 +129,7 @@ static void fill_dns(const struct measure_datagrams *d, struct transactions_reco
 		r->dns_nxdomain += d->dns_nxdomain[side];
 		r->dns_timeouts += d->dns_timeouts[side];
 	}
-	r->dns = samples_histogram_dist(&both);
+	r->dns = samples_histogram_dist(&all);
 }
 
 void transactions_record_of(const struct analysis_class *class, const char *name,
@@ -136,8 +145,7 @@ void transactions_record_of(const struct analysis_class *class, const char *name
 	}
 	if (class->transactions != NULL)
 		fill_tcp(class->transactions, r);
-	if (class->datagrams != NULL)
-		fill_dns(class->datagrams, r);
+	fill_dns(class->datagrams, class->transactions, r);
 	r->connections_per_s_1000 = per_s_1000(r->connections, duration_ns);
 	r->requests_per_s_1000 = per_s_1000(r->requests, duration_ns);
 }

@@ -6,7 +6,10 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
+#include <rte_byteorder.h>
+
 #include "dataplane/flow/flow.h"
+#include "dataplane/measure/dns_stream.h"
 #include "dataplane/measure/http.h"
 #include "dataplane/measure/tcp.h"
 #include "dataplane/measure/tls.h"
@@ -23,6 +26,7 @@ static struct measure_class tcp;
 static struct flow f;
 static uint64_t now;
 static uint32_t next[2]; /* sequence numbers */
+static uint16_t port;	 /* the server's, in network order */
 
 /* The client is on the LAN. */
 static void fresh(void)
@@ -33,6 +37,7 @@ static void fresh(void)
 	now = 5000000 * MS;
 	next[L] = 0xfffffff0; /* wraps at once */
 	next[W] = 1000;
+	port = 0;
 }
 
 static void send_at(uint64_t after, enum measure_from from, unsigned flags, uint32_t seq,
@@ -49,6 +54,7 @@ static void send_at(uint64_t after, enum measure_from from, unsigned flags, uint
 		.tcp_ack = flags & TH_ACK ? next[!from] : 0};
 	uint8_t *exact = malloc(len > 0 ? len : 1);
 
+	p.key.port[1] = port;
 	now += after;
 	if (len > 0)
 		memcpy(exact, payload, len);
@@ -336,7 +342,64 @@ static void test_tls_refused(void)
 	CU_ASSERT_EQUAL(tls_record_of((const uint8_t[6]){23, 3, 3, 0, 20, 1}, 6), TLS_DATA);
 }
 
+/* ---- DNS over TCP ---- */
+
+/* A message of `len` bytes, with its length in front of it. */
+static void message(uint64_t after, enum measure_from from, unsigned len, unsigned id,
+	bool response, unsigned rcode)
+{
+	uint8_t bytes[64] = {0, (uint8_t)len, (uint8_t)(id >> 8), (uint8_t)id, response ? 0x80 : 1,
+		(uint8_t)rcode, 0, 1};
+
+	packet(after, from, TH_ACK | TH_PUSH, bytes, 2 + len);
+}
+
+static void test_dns(void)
+{
+	struct dns_stream_message m;
+	uint8_t bytes[14] = {0, 30, 1, 2, 0x80, 3, 0, 1};
+
+	fresh();
+	port = RTE_BE16(53);
+	handshake();
+	message(0, L, 30, 0x1234, false, 0);
+	message(20 * MS, W, 40, 0x1234, true, 0);
+	message(1 * MS, L, 30, 7, false, 0); /* the same connection */
+	message(25 * MS, W, 40, 7, true, 3);
+	message(1 * MS, L, 30, 8, false, 0);
+	message(20 * MS, W, 40, 9, true, 0); /* to what? */
+	message(1 * MS, L, 30, 10, false, 0);
+	message(20 * MS, W, 40, 10, true, 2);
+	/* Its length alone, and the message behind it: no figure. */
+	say(1 * MS, L, "\x01\x01");
+	message(0, L, 30, 11, false, 0);
+	say(20 * MS, W, "\x01\x01");
+	CU_ASSERT_EQUAL(c.dns_queries, 4);
+	CU_ASSERT_EQUAL(c.dns_answers, 3);
+	CU_ASSERT_EQUAL(c.dns_nxdomain, 1);
+	CU_ASSERT_EQUAL(c.dns_servfail, 1);
+	CU_ASSERT_EQUAL(c.dns.count, 3);
+	CU_ASSERT(is(c.dns.max_ns, 25 * MS));
+	CU_ASSERT_EQUAL(c.requests, 5);
+	CU_ASSERT_EQUAL(c.responses, 5);
+	/* On another port it is a request like any other. */
+	fresh();
+	handshake();
+	message(0, L, 30, 0x1234, false, 0);
+	message(20 * MS, W, 40, 0x1234, true, 0);
+	CU_ASSERT_EQUAL(c.requests, 1);
+	CU_ASSERT_EQUAL(c.dns_queries, 0);
+	for (unsigned len = 0; len < 14; len++)
+		CU_ASSERT_FALSE(dns_stream_read(bytes, len, &m));
+	CU_ASSERT_TRUE_FATAL(dns_stream_read(bytes, 14, &m));
+	CU_ASSERT_EQUAL(m.id, 0x102);
+	CU_ASSERT_EQUAL(m.rcode, 3);
+	CU_ASSERT_TRUE(m.is_response);
+	bytes[1] = 16; /* no room for a question */
+	CU_ASSERT_FALSE(dns_stream_read(bytes, 14, &m));
+}
+
 UNIT_TESTS("measure transactions", {"in general", test_general}, {"ends", test_ends},
 	{"repeated", test_repeated}, {"HTTP", test_http}, {"HTTP bytes", test_http_bytes},
 	{"TLS 1.3", test_tls13}, {"TLS 1.2", test_tls12}, {"TLS, odd", test_tls_odd},
-	{"TLS refused", test_tls_refused})
+	{"TLS refused", test_tls_refused}, {"DNS", test_dns})
