@@ -53,9 +53,11 @@ static bool is_near(const struct transactions_flow *t, uint8_t epoch)
 	return (uint8_t)(epoch - t->epoch) <= 1;
 }
 
+/* Differences below zero are of sides that go on behind their FIN. */
 static void record(struct histogram *h, uint32_t ticks)
 {
-	histogram_record(h, (uint64_t)ticks << TICK_SHIFT);
+	if (ticks <= INT32_MAX)
+		histogram_record(h, (uint64_t)ticks << TICK_SHIFT);
 }
 
 static bool in_tls_handshake(const struct transactions_flow *t)
@@ -252,6 +254,12 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 		.from = from,
 		.now = now_ns >> TICK_SHIFT};
 
+	/* The SYN of another connection, which may carry data (RFC 7413). */
+	if ((p->tcp_flags & (TH_SYN | TH_ACK)) == TH_SYN && state_of(&f->measure) == F_SYN &&
+		f->measure.syn_retries == 0) {
+		f->transactions = (struct transactions_flow){0};
+		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
+	}
 	if (p->payload_len > 0 && !(p->flags & PKT_RETRANSMIT)) {
 		uint8_t said = (uint8_t)(FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
 
@@ -263,12 +271,8 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 				answer(f, &s, c);
 		}
 	}
-	if (p->tcp_flags & (TH_FIN | TH_RST)) {
+	if (p->tcp_flags & (TH_FIN | TH_RST))
 		end(f, &s, c);
-	} else if (p->tcp_flags & TH_SYN) { /* another connection */
-		f->transactions = (struct transactions_flow){0};
-		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
-	}
 }
 
 /* Is there something to look at? From the flow's first line alone, and without a branch: whether

@@ -142,6 +142,16 @@ static void test_ends(void)
 	CU_ASSERT_EQUAL(c.whole.count, 1);
 	CU_ASSERT(is(c.whole.max_ns, 40 * MS));
 	CU_ASSERT_EQUAL(c.response_bytes, 20);
+	/* Said in the SYN already, which is sent twice; the answer has it acknowledged (TFO). */
+	fresh();
+	packet(0, L, TH_SYN, "GET /", 5);
+	send_at(1000 * MS, L, TH_SYN, next[L] - 6, "GET /", 5);
+	packet(20 * MS, W, TH_SYN | TH_ACK, NULL, 0);
+	packet(1 * MS, L, TH_ACK, NULL, 0);
+	say(9 * MS, W, "all of it");
+	CU_ASSERT_EQUAL(c.requests, 1);
+	CU_ASSERT_EQUAL(c.responses, 1);
+	CU_ASSERT_EQUAL(c.first_byte.count, 1);
 	/* The next question, days later. */
 	fresh();
 	handshake();
