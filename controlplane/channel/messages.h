@@ -301,6 +301,7 @@ struct peer_record {
 
 /* paths: one record per configured peer: what its link frames in data lanes (not its hellos) tell
  * of the way from it to here. Distributions are of the window, all else is since the start. */
+#define CHANNEL_N_REORDERING 4
 #define CHANNEL_SIZES 8 /* 1, 2, 3..4, 5..8, ... 33..64, more */
 struct path_record {
 	char name[CHANNEL_NAME_MAX];
@@ -312,6 +313,7 @@ struct path_record {
 	uint64_t loss_runs[CHANNEL_SIZES];   /* loss periods by their length */
 	uint64_t extents[CHANNEL_SIZES];     /* reordered packets by their extent, RFC 4737 */
 	uint64_t extent_unknown, extent_max;
+	uint64_t n_reordered[CHANNEL_N_REORDERING]; /* behind n and more higher ones, RFC 4737 */
 	uint64_t late_mean_ns, late_max_ns;  /* reordered packets, behind the one that overtook */
 	uint64_t has_delay;		     /* 1: the next two mean something */
 	int64_t delay_ns;		     /* least one-way delay of the last 10 to 20 s */
