@@ -100,7 +100,8 @@ static uint64_t class_bytes(const struct policy *policy)
 
 	return (measured_of(a) + 1u) *
 		       (sizeof(struct measure_class) + sizeof(struct measure_datagrams) +
-			       sizeof(struct measure_transactions)) +
+			       sizeof(struct measure_transactions) +
+			       WAYS * sizeof(struct worker_cost)) +
 	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
 }
 
@@ -338,12 +339,13 @@ static struct worker *make_worker(
 	void *inflight = take(d, inflight_bytes(inflight_runs(policy)));
 	w->datagrams = take(d, (w->measured + 1u) * sizeof(*w->datagrams));
 	w->transactions = take(d, (w->measured + 1u) * sizeof(*w->transactions));
+	w->cost = take(d, (w->measured + 1u) * WAYS * sizeof(*w->cost));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
 		inflight == NULL || w->datagrams == NULL || w->transactions == NULL ||
-		w->peers == NULL || w->other == NULL || compressor == NULL)
+		w->cost == NULL || w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
 	inflight_init(inflight, inflight_runs(policy));
 	flow_table_on_silent(w->flows, worker_flow_silent, w);

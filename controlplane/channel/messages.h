@@ -396,13 +396,18 @@ struct loss_record {
 	uint64_t connections, syn_retries, refused, timed_out, resets;
 };
 
-/* box: one record per class and way (all bridges). */
+/* box: one record per class and way (all bridges). What the stages took (enum stage) is since the
+ * start, of timed bursts that were of the one class and way alone. */
+#define CHANNEL_STAGES 16 /* room for them */
 struct box_record {
 	char class_name[CHANNEL_NAME_MAX];
 	uint64_t way;
 	uint64_t window_ns;	   /* that it covers; 0: nothing, there are no figures */
 	struct channel_dist box;   /* from rx to tx */
 	struct channel_dist queue; /* part of it: waiting in shape/ */
+	struct {
+		uint64_t cycles, packets;
+	} stage[CHANNEL_STAGES];
 };
 
 /* history: the rows of one subject, 10 s each, oldest first. */

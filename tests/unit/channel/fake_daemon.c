@@ -404,7 +404,9 @@ static int on_box(void *context, const struct window_request *request, struct ch
 	struct box_record record = {.class_name = "voice",
 		.window_ns = 10ull * SECONDS,
 		.box = dist(20000),
-		.queue = dist(5000)};
+		.queue = dist(5000),
+		.stage[STAGE_RX] = {.cycles = 1000, .packets = 20},
+		.stage[STAGE_TX] = {.cycles = 600, .packets = 10}};
 
 	return channel_send_box(reply, &record);
 }
