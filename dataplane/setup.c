@@ -100,7 +100,8 @@ static uint64_t class_bytes(const struct policy *policy)
 
 	return (measured_of(a) + 1u) *
 		       (sizeof(struct measure_class) + sizeof(struct measure_datagrams) +
-			       sizeof(struct measure_transactions)) +
+			       sizeof(struct measure_transactions) +
+			       WAYS * sizeof(struct worker_cost)) +
 	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
 }
 
@@ -120,8 +121,9 @@ static uint64_t control_bytes(const struct policy *policy)
 	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
 			sizeof(struct policy_class);
 
-	return rates_memory_needed(policy) + feed_memory_needed(policy) +
-	       history_feed_memory_needed(policy) + 4 * policy->appliance.classes * plan;
+	return rates_memory_needed(policy) + connections_memory_needed(policy) +
+	       feed_memory_needed(policy) + history_feed_memory_needed(policy) +
+	       4 * policy->appliance.classes * plan;
 }
 
 static uint64_t peer_bytes(const struct policy *policy)
@@ -337,14 +339,16 @@ static struct worker *make_worker(
 	void *inflight = take(d, inflight_bytes(inflight_runs(policy)));
 	w->datagrams = take(d, (w->measured + 1u) * sizeof(*w->datagrams));
 	w->transactions = take(d, (w->measured + 1u) * sizeof(*w->transactions));
+	w->cost = take(d, (w->measured + 1u) * WAYS * sizeof(*w->cost));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
 	void *compressor = take(d, compressor_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
 		inflight == NULL || w->datagrams == NULL || w->transactions == NULL ||
-		w->peers == NULL || w->other == NULL || compressor == NULL)
+		w->cost == NULL || w->peers == NULL || w->other == NULL || compressor == NULL)
 		return NULL;
 	inflight_init(inflight, inflight_runs(policy));
+	flow_table_on_silent(w->flows, worker_flow_silent, w);
 	for (uint32_t i = 0; i <= w->measured; i++)
 		w->measure[i].inflight = inflight;
 	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)

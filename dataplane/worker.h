@@ -58,6 +58,14 @@ struct worker_class {
 	uint64_t passed[WORKER_PASSED]; /* not compressed, by reason from PASS_LINK_NO_PEER on */
 };
 
+/* What the stages took for timed bursts of one class and way alone: worker_cost.h. Written by the
+ * worker, read by the control thread. */
+struct worker_cost {
+	struct {
+		uint64_t cycles, packets;
+	} stage[STAGE_COUNT];
+};
+
 /* What a worker knows of one peer. Counters: written by the worker, read by the control thread. */
 struct worker_peer {
 	struct link_tx tx[LINK_WORKERS_MAX]; /* by receiving worker */
@@ -92,6 +100,7 @@ struct worker {
 	struct measure_class *measure; /* worker_measure(); the control thread reads */
 	struct measure_datagrams *datagrams; /* the same of what is not TCP */
 	struct measure_transactions *transactions;
+	struct worker_cost *cost; /* by class id * WAYS + way, ids below `measured` */
 	uint32_t measured;	       /* classes with ids below this have one of their own */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */
@@ -121,6 +130,9 @@ static inline struct measure_class *worker_measure(const struct worker *w, uint3
 {
 	return measure_class_of(w->measure, w->measured, class_id);
 }
+
+/* flow_table_on_silent() of its flow table; the context is the worker. */
+void worker_flow_silent(void *worker, struct flow *flow);
 
 /* The poll loop, run on the worker's lcore until worker->stop. Returns 0. */
 int worker_run(void *worker);

@@ -71,7 +71,8 @@ struct flow_measure {
 	uint16_t syn_mss[2];
 	uint8_t options[2]; /* MEASURE_OPTION_* in tcp.h */
 	uint8_t syn_retries;
-	uint8_t reserved2[9];
+	uint8_t reserved2;
+	uint32_t said_tick[2]; /* a side that has sent its FIN: when its data last passed */
 };
 static_assert(offsetof(struct flow_measure, samples) == 64, "the first line");
 static_assert(offsetof(struct flow_measure, hole_start) == 128, "the third line");

@@ -60,6 +60,19 @@ void measure_syn(struct step *t)
 	f->syn_tick = (uint32_t)t->now;
 }
 
+void measure_fin(struct step *t)
+{
+	struct flow_measure *f = t->f;
+
+	uint32_t last = f->half[t->from].last_tick;
+
+	/* The FIN takes a sequence number, but says nothing. last_tick is 0 where nothing came. */
+	if (!(f->flags & F_FIN(t->from)))
+		f->said_tick[t->from] =
+			t->p->payload_len > 0 || last == 0 ? (uint32_t)t->now : last;
+	f->flags |= F_FIN(t->from);
+}
+
 void measure_reset(struct step *t)
 {
 	struct flow_measure *f = t->f;

@@ -341,7 +341,7 @@ static __attribute__((noinline)) void irregular(struct flow_measure *f, struct p
 	if (tcp_flags & TH_SYN)
 		measure_syn_options(t);
 	if (tcp_flags & TH_FIN)
-		f->flags |= F_FIN(from);
+		measure_fin(t);
 	if (seg_len > 0)
 		data(t, seg_len);
 	else

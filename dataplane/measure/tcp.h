@@ -16,6 +16,7 @@
 #ifndef SLUICE_MEASURE_TCP_H
 #define SLUICE_MEASURE_TCP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/measure/flow_measure.h"
@@ -131,6 +132,10 @@ static inline struct measure_class *measure_class_of(
 {
 	return &classes[class_id < count ? class_id : count];
 }
+
+/* Is this a connection that both sides have said something on, after its handshake if that was
+ * seen, and that neither has ended? As netstat says ESTABLISHED. Any thread, from a copy. */
+bool measure_is_open(const struct flow_measure *f);
 
 /* Read one flow's figures. Any thread, from a copy of the record (see flow.h). */
 void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *view);

@@ -95,6 +95,12 @@ static inline uint32_t since(uint64_t now, uint32_t tick)
 	return (uint32_t)now - tick;
 }
 
+/* When data of side `from` passed last, ticks. */
+static inline uint32_t said_last(const struct flow_measure *f, enum measure_from from)
+{
+	return f->flags & F_FIN(from) ? f->said_tick[from] : f->half[from].last_tick;
+}
+
 static inline unsigned state_of(const struct flow_measure *f)
 {
 	return f->flags & F_STATE;
@@ -136,9 +142,10 @@ struct step {
 	struct inflight_store *s;
 };
 
-/* handshake.c: a SYN without ACK; a RST; the state after a packet with ACK, which acknowledged
- * something new or not; what the options of a SYN say. */
+/* handshake.c: a SYN without ACK; a FIN; a RST; the state after a packet with ACK, which
+ * acknowledged something new or not; what the options of a SYN say. */
 void measure_syn(struct step *t);
+void measure_fin(struct step *t);
 void measure_reset(struct step *t);
 void measure_handshake(struct step *t, bool acked);
 void measure_syn_options(struct step *t);

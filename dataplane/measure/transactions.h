@@ -2,8 +2,8 @@
 /*
  * Transactions of TCP connections, from where the box stands: a request is what the client says
  * after the server has spoken (or first), its response what the server says then. Client is who
- * opened the flow. HTTP/1 (http.h) and TLS (tls.h) are recognised by the first bytes of a request
- * or response. What is said in one breath counts as one: pipelined requests do.
+ * opened the flow. HTTP/1 (http.h), TLS (tls.h) and DNS (dns_stream.h) are recognised by the first
+ * bytes of a request or response. What is said in one breath counts as one: pipelined requests do.
  *
  * Only the first packet of each request and response is looked at; packets that repeat data
  * (PKT_RETRANSMIT) never are. Times are taken at the box. Threads as in tcp.h.
@@ -38,6 +38,9 @@ struct measure_transactions {
 	uint64_t http_requests;
 	uint64_t http_status[TRANSACTION_STATUS];
 	uint64_t tls_hellos, tls_handshakes, tls_alerts; /* begun, complete, refused by an alert */
+	/* DNS over TCP (dns_stream.h): the first query of what a client says in one breath. */
+	struct histogram dns; /* its first byte to that of the response under the same ID */
+	uint64_t dns_queries, dns_answers, dns_servfail, dns_nxdomain;
 };
 
 /* Did another side speak last than `from`, or none? */

@@ -61,3 +61,12 @@ void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *v
 	view_half(f, FROM_LAN, view, in_handshake);
 	view_half(f, FROM_WAN, view, in_handshake);
 }
+
+bool measure_is_open(const struct flow_measure *f)
+{
+	unsigned state = state_of(f);
+
+	if (f->flags & (F_RESET | F_FIN(FROM_LAN) | F_FIN(FROM_WAN)))
+		return false;
+	return state == F_OPEN || (state == F_MIDSTREAM && (f->flags & F_BOTH) == F_BOTH);
+}

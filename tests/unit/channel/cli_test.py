@@ -109,6 +109,13 @@ def test_json():
               result.returncode == 0 and result.stderr == "" and
               document.get("instance") == INSTANCE and len(document.get(subject, ())) > 0 and
               len(fields(document)) > 4, result)
+    row = json.loads(ctl("show", "box", json_mode=True).stdout)["box"][0]
+    check("cycles by stage, and their sum", (row["cycles_rx"], row["cycles_tx"],
+          row["cycles_flow"], row["cycles"], row["cycles_packets"]) == (50, 60, None, 110, 20), row)
+    rows = json.loads(ctl("show", "transactions", json_mode=True).stdout)["transactions"]
+    check("open connections are of connect only",
+          {(row["kind"], row["open"]) for row in rows} ==
+          {("connect", 7), ("tcp", None), ("dns", None)}, rows)
     d = json.loads(ctl("show", "status", json_mode=True).stdout)["status"]
     check("numbers are plain", d["rate_up_bps"] == 12300000 and d["uptime_ns"] == 90061 * 10**9 and
           d["bypass"] is False and d["compression"] == "on", d)

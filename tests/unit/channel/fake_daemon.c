@@ -331,6 +331,7 @@ static int on_transactions(
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
 		struct transactions_record record = {.connections = 50,
 			.connections_per_s_1000 = 1500,
+			.open = 7,
 			.used = 40,
 			.requests = 200,
 			.requests_per_s_1000 = 6000,
@@ -403,7 +404,9 @@ static int on_box(void *context, const struct window_request *request, struct ch
 	struct box_record record = {.class_name = "voice",
 		.window_ns = 10ull * SECONDS,
 		.box = dist(20000),
-		.queue = dist(5000)};
+		.queue = dist(5000),
+		.stage[STAGE_RX] = {.cycles = 1000, .packets = 20},
+		.stage[STAGE_TX] = {.cycles = 600, .packets = 10}};
 
 	return channel_send_box(reply, &record);
 }
