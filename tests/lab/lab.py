@@ -248,6 +248,17 @@ class Lab:
             finally:
                 _setns(home)
 
+    def wait_links_up(self, *sites):
+        """Until every interface of these sites carries frames. The end of a veth pair that was set
+        up first is told of its carrier a little later; until then its kernel drops what it is to
+        send, without an error."""
+        def up(site):
+            rows = json.loads(self.run(site, "ip", "-j", "link", "show", "up"))
+            return all(row["operstate"] == "UP" for row in rows if row.get("ifname", "lo") != "lo")
+
+        for site in sites:
+            wait_for(10, f"the links of {site} are up", lambda site=site: up(site))
+
     # -- Sluice and the emulator --
 
     def ctl(self, site, *words, timeout=10):

@@ -129,6 +129,7 @@ class RoutedLab(Lab):
         self._wire("wan", "wan-b", "r2", "wan0")
         self._wire("r2", "lan0", "b", "wan0")
         self._wire("b", "lan0", "server", "eth0")
+        self.wait_links_up(*SITES)
         for router in ("r1", "r2"):
             self._ip(router, "link", "set", "dev", "wan0", "mtu", str(self.wan_mtu))
         self._address("client", "eth0", CLIENT[4] + "/24", CLIENT[6] + "/64")

@@ -250,6 +250,7 @@ def build_far(lab):
 
     link("server", "narrow", "mid", "narrow", NARROW)
     link("mid", "wide", "far", "eth0", 1500)
+    lab.wait_links_up("server", "mid", "far")
     address("server", "narrow", "10.79.0.1/24", "fd79::1/64")
     address("mid", "narrow", "10.79.0.2/24", "fd79::2/64")
     address("mid", "wide", "10.78.0.1/24", "fd78::1/64")
