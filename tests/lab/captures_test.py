@@ -9,6 +9,7 @@ skipped where that is missing) and frames made here into one appliance's LAN por
 leaves the other's, by tools/replay: with one worker and with two, with everything compressed that
 can be, in jumbo frames too.
 """
+# tests/run.py: beside others
 import os
 import re
 import select

@@ -10,6 +10,7 @@ The routers are Linux, the hosts' gateways, and the in-path addresses' too: each
 between its site's hosts and their router. Peers by IPv4 and by IPv6, small MTUs in the WAN,
 restarts, and what the hosts and the routers get to see of it.
 """
+# tests/run.py: beside others
 import contextlib
 import hashlib
 import json
