@@ -165,7 +165,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="the plain build only")
-    parser.add_argument("--fuzz-seconds", type=int, default=15, help="for each target")
+    parser.add_argument("--fuzz-seconds", type=int, default=10, help="for each target")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plain = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
