@@ -85,7 +85,8 @@ def fuzz_tests(build, seconds, scratch):
                                            # Not 77, libFuzzer's own: that is "skipped" here.
                                            "-error_exitcode=1", "-timeout_exitcode=1",
                                            corpus], seconds + 120, SANITIZERS, parallel=True))
-    return tests
+    return tests + [Test("clang_warnings", [TOP / "tests/clang_warnings.py", build], 600,
+                         parallel=True)]
 
 
 running = set()  # processes of tests
