@@ -13,7 +13,6 @@ appliance is killed and starts again, with traffic going on. The full million is
 
 and the unit test link-wan sends that many through the same emulator in virtual time.
 """
-# tests/run.py: beside others
 import json
 import os
 import signal
