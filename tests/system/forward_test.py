@@ -8,6 +8,7 @@ Both ports are net_pcap vdevs, and both directions run at once: with one worker 
 unshaped, shaped and in bypass. The frames are those of tests/lab/captures_test.py, some of this
 test's own, and the captures of the arguments, else of $CAPTURES, else of ../shared/captures.
 """
+# tests/run.py: beside others
 import os
 import struct
 from collections import Counter, defaultdict
