@@ -36,7 +36,7 @@ struct flow_measure {
 	uint16_t flags;			  /* F_* in tcp_private.h */
 	uint16_t mss;			  /* largest payload seen */
 	uint8_t bits[2];		  /* H_* there; [sender] */
-	uint8_t epoch;			  /* coarse time of the newest data, EPOCH() there */
+	uint8_t epochs;	   /* coarse time of the newest data, EPOCH() there: four bits a sender */
 	uint8_t uncounted; /* samples that are not yet in `samples`: four bits for each side */
 
 	/* Second line: now and then, and what flows with much in flight need. */

@@ -161,7 +161,7 @@ void measure_late(struct step *t, uint32_t seg_len)
 		f->probe_tick = (uint32_t)t->now;
 	}
 	me->last_tick = (uint32_t)t->now;
-	f->epoch = EPOCH(t->now);
+	note_epoch(f, from, t->now);
 	if (before(me->next_seq, end))
 		me->next_seq = end;
 }

@@ -71,7 +71,9 @@ static inline void sample(struct flow_measure *f, enum measure_from from, uint32
 	uint32_t ticks = since(now, tick);
 	uint16_t code = short_of(ticks), min = f->rtt_min[from];
 
-	if (__builtin_expect((uint8_t)(EPOCH(now) - f->epoch) > 1, 0))
+	/* Without a branch for each. */
+	if (__builtin_expect(
+		    (!epoch_is_near(epoch_of(f, !from), EPOCH(now))) | (ticks >> EPOCH_SHIFT), 0))
 		return;
 	histogram_record(
 		from == FROM_LAN ? &c->rtt_lan : &c->rtt_wan, (uint64_t)ticks << TICK_SHIFT);
@@ -174,7 +176,7 @@ static inline void new_data(struct flow_measure *f, struct measure_half *me, con
 	f->flags |= F_NEWEST(from);
 	me->next_seq = p->tcp_seq + seg_len;
 	me->last_tick = (uint32_t)now;
-	f->epoch = EPOCH(now);
+	note_epoch(f, from, now);
 	if (p->payload_len != f->mss)
 		other_size(f, from, p->payload_len);
 }

@@ -21,7 +21,9 @@
 
 #define TICK_SHIFT 6
 #define TICKS(ns) ((uint32_t)((ns) >> TICK_SHIFT))
-#define EPOCH(ticks) ((uint8_t)((ticks) >> 30)) /* 69 s: ticks alone begin again after 275 s */
+/* Ticks alone begin again after 275 s. With this half an hour can be told. */
+#define EPOCH_SHIFT 31 /* 137 s */
+#define EPOCH(ticks) ((unsigned)((ticks) >> EPOCH_SHIFT) & 0xf)
 
 /* flow_measure.bits */
 #define H_PROBE 0x03	   /* what the echo that is waited for answers */
@@ -99,6 +101,22 @@ static inline uint32_t since(uint64_t now, uint32_t tick)
 static inline uint32_t said_last(const struct flow_measure *f, enum measure_from from)
 {
 	return f->flags & F_FIN(from) ? f->said_tick[from] : f->half[from].last_tick;
+}
+
+/* Does the difference of the ticks tell the time from the epoch `from` to the epoch `to`? */
+static inline bool epoch_is_near(unsigned from, unsigned to)
+{
+	return ((to - from) & 0xf) <= 1;
+}
+
+static inline unsigned epoch_of(const struct flow_measure *f, enum measure_from from)
+{
+	return f->epochs >> from * 4 & 0xf;
+}
+
+static inline void note_epoch(struct flow_measure *f, enum measure_from from, uint64_t now)
+{
+	f->epochs = (uint8_t)((f->epochs & 0xf0 >> from * 4) | EPOCH(now) << from * 4);
 }
 
 static inline unsigned state_of(const struct flow_measure *f)

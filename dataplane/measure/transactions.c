@@ -48,9 +48,9 @@ struct said {
 };
 
 /* Is a time of that epoch so soon behind the request that the difference of ticks tells it? */
-static bool is_near(const struct transactions_flow *t, uint8_t epoch)
+static bool is_near(const struct transactions_flow *t, unsigned epoch)
 {
-	return (uint8_t)(epoch - t->epoch) <= 1;
+	return epoch_is_near(t->epoch, epoch);
 }
 
 /* Differences below zero are of sides that go on behind their FIN. */
@@ -74,7 +74,7 @@ static void finish(struct flow *f, struct said *s, uint32_t acked, struct measur
 	uint32_t size = acked - t->request_ack;
 
 	t->state = IDLE;
-	if (!is_near(t, f->measure.epoch))
+	if (!is_near(t, epoch_of(&f->measure, server)))
 		return;
 	record(&c->whole, ticks);
 	if (t->protocol == PROTOCOL_HTTP)
@@ -139,7 +139,7 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 	t->request_tick = (uint32_t)s->now;
 	t->request_seq = s->p->tcp_seq;
 	t->request_ack = s->p->tcp_ack;
-	t->epoch = EPOCH(s->now);
+	t->epoch = (uint8_t)EPOCH(s->now);
 	if (record_type == TLS_CLIENT_HELLO && (is_first || t->protocol == PROTOCOL_TLS_SERVER)) {
 		if (is_first) {
 			t->hello_tick = (uint32_t)s->now;
