@@ -74,27 +74,19 @@ int codec_encode(struct codec *c, struct codec_method method, const uint8_t *in,
 	return n > 0 ? n + 1 : 0;
 }
 
-/* The method with a dictionary, or without. */
-static struct codec_method with(struct codec_method method, uint8_t dictionary)
+uint8_t codec_find_dictionary(struct codec *c, uint16_t ids, const uint8_t *in, uint32_t len)
 {
-	if (method.number != CODEC_ZSTD)
-		method.number = dictionary != 0 ? CODEC_LZ4_DICTIONARY : CODEC_LZ4;
-	method.dictionary = dictionary;
-	return method;
-}
-
-uint8_t codec_find_dictionary(struct codec *c, struct codec_method method, uint16_t ids,
-	const uint8_t *in, uint32_t len)
-{
-	uint32_t room = sizeof(c->trial);
+	int least = compressor_lz4(c->lz4, in, len, c->trial, sizeof(c->trial), 1);
+	uint32_t room = least > 0 ? (uint32_t)least - 1 : sizeof(c->trial);
 	uint8_t best = 0;
 
-	for (uint8_t id = 0; id < DICTIONARY_IDS; id++) {
-		if (id > 0 && dictionaries_find(c->dictionaries, id) == NULL)
-			continue;
-		if (id > 0 && !(ids >> id & 1))
-			continue;
-		int n = codec_encode(c, with(method, id), in, len, c->trial, room);
+	for (uint8_t id = 1; id < DICTIONARY_IDS && room > 0; id++) {
+		const struct dictionary *d = dictionaries_find(c->dictionaries, id);
+		int n = d == NULL || !(ids >> id & 1)
+				? 0
+				: compressor_lz4_dictionary(
+					  c->lz4, d->lz4, in, len, c->trial, room, 1);
+
 		if (n > 0) {
 			best = id;
 			room = (uint32_t)n - 1; /* the next one must be better */

@@ -14,6 +14,7 @@
 
 #include "dataplane/compress/codec.h"
 #include "tests/unit/compress/data.h"
+#include "tests/unit/compress/vectors.h"
 #include "tests/unit/unit.h"
 
 #define CANARY 0xa5
@@ -192,6 +193,32 @@ static void test_foreign(void)
 	ZSTD_freeCCtx(context);
 }
 
+static void test_vectors(void)
+{
+	const uint32_t len = sizeof(vector_text) - 1;
+	struct codec *c = codec();
+
+	for (unsigned i = 0; i < sizeof(vector_blobs) / sizeof(vector_blobs[0]); i++) {
+		memset(plain, 0, len);
+		CU_ASSERT_EQUAL(codec_decode(c, vector_blobs[i].number, vector_blobs[i].bytes,
+					vector_blobs[i].len, plain, len),
+			0);
+		CU_ASSERT(memcmp(plain, vector_text, len) == 0);
+		memset(plain, 0, len);
+		CU_ASSERT_EQUAL(reference_decode(vector_blobs[i].number, vector_blobs[i].bytes,
+					vector_blobs[i].len, plain),
+			(int)len);
+		CU_ASSERT(memcmp(plain, vector_text, len) == 0);
+	}
+	for (unsigned i = 0; i < sizeof(vector_dictionaries) / sizeof(vector_dictionaries[0]); i++) {
+		const struct dictionary *d =
+			dictionaries_find(dictionaries, vector_dictionaries[i].id);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(d);
+		CU_ASSERT_EQUAL(d->hash, vector_dictionaries[i].hash);
+	}
+}
+
 static void test_refused(void)
 {
 	struct codec *c = codec();
@@ -314,25 +341,24 @@ static void test_find(void)
 	static const char js[] = "function f(a, b) {\n\tvar length = this.length;\n\tfor (var i = "
 				 "0; i < length; i++) {\n\t\tif (typeof a[i] === \"undefined\") "
 				 "return false;\n\t}\n\treturn this.prototype.call(a, b);\n}\n";
-	struct codec_method lz4 = {CODEC_LZ4, 1, 0}, zstd = {CODEC_ZSTD, 1, 0};
 	struct codec *c = codec();
 	uint8_t id;
 
 	for (const struct dictionary_source *s = dictionary_sources; s->id != 0; s++)
 		CU_ASSERT_EQUAL(dictionaries_find(dictionaries, s->id)->hash,
 			XXH3_64bits(s->bytes, s->len));
-	id = codec_find_dictionary(c, lz4, UINT16_MAX, (const uint8_t *)html, sizeof(html));
+	id = codec_find_dictionary(c, UINT16_MAX, (const uint8_t *)html, sizeof(html));
 	CU_ASSERT_STRING_EQUAL(source_of(id)->kind, "html");
-	id = codec_find_dictionary(c, zstd, UINT16_MAX, (const uint8_t *)js, sizeof(js));
+	id = codec_find_dictionary(c, UINT16_MAX, (const uint8_t *)js, sizeof(js));
 	CU_ASSERT_STRING_EQUAL(source_of(id)->kind, "js");
 	data_fill(in, 700, DATA_TEXT, 4);
-	id = codec_find_dictionary(c, lz4, UINT16_MAX, in, 700);
+	id = codec_find_dictionary(c, UINT16_MAX, in, 700);
 	CU_ASSERT_STRING_EQUAL(source_of(id)->kind, "log");
 	CU_ASSERT_NOT_EQUAL(
-		codec_find_dictionary(c, lz4, (uint16_t)(UINT16_MAX ^ 1 << id), in, 700), id);
-	CU_ASSERT_EQUAL(codec_find_dictionary(c, lz4, 0, in, 700), 0);
+		codec_find_dictionary(c, (uint16_t)(UINT16_MAX ^ 1 << id), in, 700), id);
+	CU_ASSERT_EQUAL(codec_find_dictionary(c, 0, in, 700), 0);
 	data_fill(in, 700, DATA_RANDOM, 4);
-	CU_ASSERT_EQUAL(codec_find_dictionary(c, zstd, UINT16_MAX, in, 700), 0);
+	CU_ASSERT_EQUAL(codec_find_dictionary(c, UINT16_MAX, in, 700), 0);
 }
 
 static void test_no_allocation(void)
@@ -356,6 +382,6 @@ static void test_no_allocation(void)
 UNIT_TESTS("compress-codec", {"every method, kind and size comes back", test_round_trips},
 	{"blobs do not depend on each other", test_independent},
 	{"blobs of the libraries' own", test_foreign},
-	{"what there is not is refused", test_refused}, {"bombs", test_bombs},
+	{"test vectors", test_vectors}, {"what there is not is refused", test_refused}, {"bombs", test_bombs},
 	{"garbage is refused and stays inside", test_garbage},
 	{"the dictionary of a flow", test_find}, {"nothing is allocated", test_no_allocation})
