@@ -316,16 +316,20 @@ static inline bool is_dry_run(const struct plan *plan, uint32_t class_id)
 
 /* How to compress a packet that is worth it, after a look for its flow's dictionary if that is due.
  */
-static struct codec_method choose_method(struct worker *w, const struct pkt *p,
+static struct codec_method choose_method(struct worker *w, const struct rte_mbuf *m,
 	const struct link_path *path, const uint8_t *inner, uint32_t inner_len)
 {
+	const struct pkt *p = pkt_of(m);
 	const struct compress_class class = compress_for_link(
 		w->plan->class_codec[p->class_id], w->plan->policy->bridges[p->bridge].up_bps);
 	struct flow_codec *fc = &p->flow->codec;
 
-	if (w->governor.step == 0 && path->dictionaries != 0 && compress_should_look(fc))
-		compress_found(fc, codec_find_dictionary(
-					   w->codec, path->dictionaries, inner, inner_len));
+	if (w->governor.step == 0 && path->dictionaries != 0 &&
+		compress_should_look(fc,
+			rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off),
+			p->payload_len))
+		compress_found(
+			fc, codec_find_dictionary(w->codec, path->dictionaries, inner, inner_len));
 	return compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
 }
 
@@ -382,7 +386,7 @@ static struct rte_mbuf *compress_packet(
 	const uint8_t *inner = link_inner(path, m, &inner_len);
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
-	struct codec_method method = choose_method(w, p, path, inner, inner_len);
+	struct codec_method method = choose_method(w, m, path, inner, inner_len);
 	int len = room == 0 || inner_len == 0
 			  ? 0
 			  : codec_encode(w->codec, method, inner, inner_len, blob, room);
@@ -437,8 +441,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		enum reason reason;
 
 		if (p->way != WAY_UP || !plan->class_compress[p->class_id] ||
-			!(p->flags & PKT_IP) ||
-			(f->peer == 0 && !is_dry_run(plan, p->class_id)))
+			!(p->flags & PKT_IP) || (f->peer == 0 && !is_dry_run(plan, p->class_id)))
 			continue;
 		struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
 		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);

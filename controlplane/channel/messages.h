@@ -451,17 +451,17 @@ struct compression_record {
 struct codec_record {
 	char class_name[CHANNEL_NAME_MAX];
 	char codec[CHANNEL_NAME_MAX];
-	uint64_t packets;		/* that it made smaller */
-	uint64_t in_bytes, out_bytes;	/* frames of those before, and their link frames */
-	uint64_t tried_bytes;		/* of all frames that it was tried on */
-	uint64_t cycles;		/* TSC, for those */
+	uint64_t packets;	      /* that it made smaller */
+	uint64_t in_bytes, out_bytes; /* frames of those before, and their link frames */
+	uint64_t tried_bytes;	      /* of all frames that it was tried on */
+	uint64_t cycles;	      /* TSC, for those */
 };
 
 /* governors: one record per worker. */
 struct governor_record {
 	uint64_t worker;
-	uint64_t step;	     /* 0: as configured, 1 and 2: faster, 3: does not compress */
-	uint64_t ups, downs; /* steps taken: to less work, and back */
+	uint64_t step;	       /* 0: as configured, 1 and 2: faster, 3: does not compress */
+	uint64_t ups, downs;   /* steps taken: to less work, and back */
 	uint64_t busy_packets; /* passed uncompressed meanwhile */
 };
 

@@ -64,7 +64,8 @@ const struct command commands[] = {
 		"appliance, or of a link, class or peer.",
 		cmd_show_history},
 	{"show compression", "[--class CLASS]",
-		"Each class's bytes before and after, why packets were not compressed, what each codec "
+		"Each class's bytes before and after, why packets were not compressed, what each "
+		"codec "
 		"did, and whether a worker has time for it.",
 		cmd_show_compression},
 	{"show drops", "[--all]", "Why packets were dropped or passed untreated.", cmd_show_drops},

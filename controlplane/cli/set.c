@@ -159,8 +159,8 @@ int cmd_set_flow_rate(struct cli *cli, int argc, char **argv)
 int cmd_set_compression(struct cli *cli, int argc, char **argv)
 {
 	struct set_compression_request request = {0};
-	struct set_class_request class = {.count = 2,
-		.settings = {{"compress", "true"}, {"dry_run", "false"}}};
+	struct set_class_request class = {
+		.count = 2, .settings = {{"compress", "true"}, {"dry_run", "false"}}};
 
 	if (argc != 1 && (argc < 2 || strcmp(argv[1], "class") != 0 || argc > 3))
 		return cli_error(cli, -EINVAL,

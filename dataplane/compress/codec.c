@@ -60,8 +60,8 @@ int codec_encode(struct codec *c, struct codec_method method, const uint8_t *in,
 		return compressor_lz4(c->lz4, in, len, out, room, method.effort);
 	case CODEC_LZ4_DICTIONARY:
 		n = d == NULL ? 0
-			      : compressor_lz4_dictionary(c->lz4, d->lz4, in, len, out + 1,
-					room - 1, method.effort);
+			      : compressor_lz4_dictionary(
+					c->lz4, d->lz4, in, len, out + 1, room - 1, method.effort);
 		break;
 	case CODEC_ZSTD:
 		n = zstd_compress(c->zstd, d == NULL ? NULL : d->zstd, in, len, out + 1, room - 1,
@@ -82,10 +82,9 @@ uint8_t codec_find_dictionary(struct codec *c, uint16_t ids, const uint8_t *in, 
 
 	for (uint8_t id = 1; id < DICTIONARY_IDS && room > 0; id++) {
 		const struct dictionary *d = dictionaries_find(c->dictionaries, id);
-		int n = d == NULL || !(ids >> id & 1)
-				? 0
-				: compressor_lz4_dictionary(
-					  c->lz4, d->lz4, in, len, c->trial, room, 1);
+		int n = d == NULL || !(ids >> id & 1) ? 0
+						      : compressor_lz4_dictionary(c->lz4, d->lz4,
+								in, len, c->trial, room, 1);
 
 		if (n > 0) {
 			best = id;
@@ -118,8 +117,8 @@ int codec_decode(struct codec *c, uint8_t number, const uint8_t *in, uint32_t le
 		d = len > 0 ? dictionaries_find(c->dictionaries, in[0]) : NULL;
 		if (len == 0 || (in[0] != 0 && d == NULL))
 			return -EBADMSG;
-		return zstd_decompress(c->zstd, d == NULL ? NULL : d->zstd, in + 1, len - 1, out,
-			original_len);
+		return zstd_decompress(
+			c->zstd, d == NULL ? NULL : d->zstd, in + 1, len - 1, out, original_len);
 	default:
 		return -EBADMSG;
 	}

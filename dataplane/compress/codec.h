@@ -55,8 +55,7 @@ int codec_encode(struct codec *c, struct codec_method method, const uint8_t *in,
  * The dictionary of `ids` (a bit each), or 0, with which these bytes get smallest. Costs as much as
  * a compression by LZ4 with each of them; zstd would nearly always choose the same.
  */
-uint8_t codec_find_dictionary(
-	struct codec *c, uint16_t ids, const uint8_t *in, uint32_t len);
+uint8_t codec_find_dictionary(struct codec *c, uint16_t ids, const uint8_t *in, uint32_t len);
 
 /*
  * Decode a blob of `len` bytes that should give exactly `original_len`. Never reads outside `in`

@@ -108,15 +108,20 @@ struct codec_method compress_method(const struct flow_codec *fc, const struct co
 		method.dictionary = dictionary;
 	} else if (has(codecs, CODEC_LZ4)) {
 		method.number = CODEC_LZ4;
-		method.effort = class->acceleration > least[step] ? class->acceleration : least[step];
+		method.effort =
+			class->acceleration > least[step] ? class->acceleration : least[step];
 	}
 	return method;
 }
 
-bool compress_should_look(struct flow_codec *fc)
+bool compress_should_look(struct flow_codec *fc, const uint8_t *payload, uint32_t len)
 {
 	if (fc->look_in > 0) {
 		fc->look_in--;
+		return false;
+	}
+	if (len < SAMPLES || looks_random(payload, len)) {
+		fc->look_in = 7;
 		return false;
 	}
 	if (fc->looks < 4)

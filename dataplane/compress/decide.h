@@ -79,11 +79,12 @@ struct codec_method compress_method(const struct flow_codec *fc, const struct co
 	unsigned step, uint8_t codecs, uint16_t dictionaries);
 
 /*
- * Is it time to look for the flow's dictionary? At its first packet, then after 8, 64, 512 and every
- * 4,096 tries: content changes, and the first packet may be nothing but headers. When true, call
+ * Is it time to look for the flow's dictionary? At its first packet, then after 8, 64, 512 and
+ * every 4,096 tries: content changes, and the first packet may be nothing but headers. Not with a
+ * payload that looks random: a look costs as much as many tries. When true, call
  * codec_find_dictionary() and compress_found(). Once a try, where dictionaries can be used.
  */
-bool compress_should_look(struct flow_codec *fc);
+bool compress_should_look(struct flow_codec *fc, const uint8_t *payload, uint32_t len);
 void compress_found(struct flow_codec *fc, uint8_t dictionary);
 
 #endif

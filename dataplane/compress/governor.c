@@ -17,7 +17,8 @@ static void step_up(struct governor *g, uint64_t now_ns)
 		return;
 	}
 	/* Soon after a step back: that one was too early. */
-	if (g->back_ns != 0 && now_ns - g->back_ns < g->calm_ns && g->calm_ns < GOVERNOR_CALM_MAX_NS)
+	if (g->back_ns != 0 && now_ns - g->back_ns < g->calm_ns &&
+		g->calm_ns < GOVERNOR_CALM_MAX_NS)
 		g->calm_ns *= 2;
 	g->step++;
 	g->ups++;

@@ -123,8 +123,8 @@ struct zstd_dictionary *zstd_dictionary_init(void *memory, const uint8_t *bytes,
 			return NULL;
 	}
 	size = ZSTD_estimateDDictSize(len, ZSTD_dlm_byRef);
-	d->decompress = ZSTD_initStaticDDict(
-		at, size, bytes, len, ZSTD_dlm_byRef, ZSTD_dct_fullDict);
+	d->decompress =
+		ZSTD_initStaticDDict(at, size, bytes, len, ZSTD_dlm_byRef, ZSTD_dct_fullDict);
 	return d->decompress != NULL ? d : NULL;
 }
 
@@ -157,10 +157,9 @@ int zstd_compress(struct zstd *z, const struct zstd_dictionary *dictionary, cons
 
 	if (len > ZSTD_ORIGINAL_MAX_BYTES || level < 1 || level > ZSTD_LEVELS)
 		return 0;
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(
-		    z->compress, ZSTD_c_compressionLevel, level)) ||
-		ZSTD_isError(ZSTD_CCtx_refCDict(z->compress,
-			dictionary != NULL ? dictionary->compress[level - 1] : NULL)))
+	if (ZSTD_isError(ZSTD_CCtx_setParameter(z->compress, ZSTD_c_compressionLevel, level)) ||
+		ZSTD_isError(ZSTD_CCtx_refCDict(
+			z->compress, dictionary != NULL ? dictionary->compress[level - 1] : NULL)))
 		return 0;
 	n = ZSTD_compress2(z->compress, z->frame, sizeof(z->frame), in, len);
 	if (ZSTD_isError(n) || !is_plain_frame(z->frame, n) || n - ZSTD_HEADERS_BYTES > room)

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define ZSTD_ALIGN 64
-#define ZSTD_LEVELS 3		     /* 1 to 3 */
+#define ZSTD_LEVELS 3		       /* 1 to 3 */
 #define ZSTD_ORIGINAL_MAX_BYTES 0x3fff /* longest data of a block: LINK_ORIGINAL_MAX */
 #define ZSTD_HEADERS_BYTES 9
 

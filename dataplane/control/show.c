@@ -164,8 +164,7 @@ static void add_compression(const struct daemon *d, uint32_t id, struct compress
 	}
 }
 
-static void send_compression(
-	const struct daemon *d, bool dry_run, struct compression_record *r,
+static void send_compression(const struct daemon *d, bool dry_run, struct compression_record *r,
 	struct channel_reply *reply)
 {
 	/* All else: the class does not compress, or there is no peer for the address. */

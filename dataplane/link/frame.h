@@ -112,13 +112,13 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
 
 /*
  * Decode the link frame `in` (parsed: PKT_LINK, payload and ecn of struct pkt valid) of this peer
- * into `out` (fresh, empty, with its headroom), by the worker's codecs. lanes[LINK_LANES] is the peer's receive state; only
- * the frame's own lane is touched, whose worker the caller is. Returns 0 with the inner frame in
- * `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out` holds the
- * IP packet alone, its TTL lowered by the routers that the frame passed, and the caller prepends a
- * link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents of `out`
- * undefined. *arrival (may be NULL) is what link_seq_accept() says of a verified frame, delivered
- * or not; LINK_NOT_VERIFIED of others:
+ * into `out` (fresh, empty, with its headroom), by the worker's codecs. lanes[LINK_LANES] is the
+ * peer's receive state; only the frame's own lane is touched, whose worker the caller is. Returns 0
+ * with the inner frame in `out`, exactly as it was sent but for its ECN field (RFC 6040); on a
+ * routed path `out` holds the IP packet alone, its TTL lowered by the routers that the frame
+ * passed, and the caller prepends a link-layer header. Otherwise minus an enum reason, nothing to
+ * deliver and the contents of `out` undefined. *arrival (may be NULL) is what link_seq_accept()
+ * says of a verified frame, delivered or not; LINK_NOT_VERIFIED of others:
  *
  *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
  *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be

@@ -109,20 +109,20 @@ static void encode(const struct scheme *s, struct codec_method *method, bool fir
 
 	switch (s->by) {
 	case LIBLZ4:
-		blob->len = LZ4_compress_fast(
-			(const char *)in, (char *)blob->bytes, (int)len, BLOB_MAX, s->method.effort);
+		blob->len = LZ4_compress_fast((const char *)in, (char *)blob->bytes, (int)len,
+			BLOB_MAX, s->method.effort);
 		break;
 	case LIBZSTD:
-		n = ZSTD_compressCCtx(zstd_compress_context, blob->bytes, BLOB_MAX, in, len,
-			s->method.effort);
+		n = ZSTD_compressCCtx(
+			zstd_compress_context, blob->bytes, BLOB_MAX, in, len, s->method.effort);
 		blob->len = ZSTD_isError(n) ? 0 : (int)n;
 		break;
 	default:
 		if (first && s->dictionary) {
 			method->dictionary = codec_find_dictionary(codec, UINT16_MAX, in, len);
 			if (method->number != CODEC_ZSTD)
-				method->number = method->dictionary != 0 ? CODEC_LZ4_DICTIONARY
-									 : CODEC_LZ4;
+				method->number =
+					method->dictionary != 0 ? CODEC_LZ4_DICTIONARY : CODEC_LZ4;
 		}
 		blob->number = method->number;
 		blob->len = codec_encode(
@@ -136,8 +136,8 @@ static int decode(const struct scheme *s, const struct blob *blob, uint8_t *out,
 {
 	switch (s->by) {
 	case LIBLZ4:
-		return LZ4_decompress_safe(
-			       (const char *)blob->bytes, (char *)out, blob->len, (int)len) == (int)len
+		return LZ4_decompress_safe((const char *)blob->bytes, (char *)out, blob->len,
+			       (int)len) == (int)len
 			       ? 0
 			       : -1;
 	case LIBZSTD:
@@ -260,7 +260,8 @@ static struct figures sum(size_t scheme, bool compressible)
 /* Mean over the compressible kinds, of equal bytes each; the incompressible ones behind it. */
 static void print_means(uint32_t packet, double hz)
 {
-	printf("\n%u bytes a packet      ratio |  MB/s cyc/pkt  of liblz4 of libzstd |  MB/s cyc/pkt "
+	printf("\n%u bytes a packet      ratio |  MB/s cyc/pkt  of liblz4 of libzstd |  MB/s "
+	       "cyc/pkt "
 	       "| incompressible: ratio cyc/pkt\n",
 		packet);
 	for (size_t s = 0; s < SCHEMES; s++) {
@@ -295,8 +296,8 @@ static void print_kinds(uint32_t packet)
 	for (size_t s = 0; s < SCHEMES; s++) {
 		printf("\n%-24s", schemes[s].name);
 		for (size_t k = 0; k < KINDS; k++)
-			printf("%7.0f", (double)figures[s][k].encode_cycles /
-						figures[s][k].packets);
+			printf("%7.0f",
+				(double)figures[s][k].encode_cycles / figures[s][k].packets);
 	}
 	printf("\n");
 }
@@ -339,9 +340,11 @@ int main(int argc, char **argv)
 	zstd_decompress_context = ZSTD_createDCtx();
 	if (blobs == NULL || codec == NULL)
 		abort();
-	printf("%u bytes of each kind; TSC %.3f GHz; the best of %d passes; liblz4 %s, libzstd %s\n",
+	printf("%u bytes of each kind; TSC %.3f GHz; the best of %d passes; liblz4 %s, libzstd "
+	       "%s\n",
 		kinds[0].len, hz / 1e9, passes, LZ4_versionString(), ZSTD_versionString());
-	printf("wire: blob + %d bytes, or the packet; encoding, then decoding of what was encoded\n",
+	printf("wire: blob + %d bytes, or the packet; encoding, then decoding of what was "
+	       "encoded\n",
 		HEADER_BYTES);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		measure(sizes[i], passes);

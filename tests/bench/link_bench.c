@@ -66,9 +66,10 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 		out[i] = rte_pktmbuf_alloc(frames_pool());
 		frame_len = in[i]->data_len;
 		p = link_blob(&path[0], in[i], link_frame[i], compress_min_gain(frame_len), &room);
-		sizes[i] = room > 0 ? codec_encode(codec, method, rte_pktmbuf_mtod(in[i], uint8_t *),
-					      frame_len, p, room)
-				    : 0;
+		sizes[i] = room > 0
+				   ? codec_encode(codec, method, rte_pktmbuf_mtod(in[i], uint8_t *),
+					     frame_len, p, room)
+				   : 0;
 		frame_bytes += frame_len;
 		wire_bytes += sizes[i] > 0 ? sizes[i] + (int)link_headers_bytes(&path[0])
 					   : (int)frame_len;
@@ -79,8 +80,8 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 			       sizeof(blob), 1));
 	MEASURE(plain_tight, sink = LZ4_compress_fast_extState(&state, (char *)BYTES(in[i]),
 				     (char *)blob, in[i]->data_len, sizeof(blob), 1));
-	MEASURE(ours,
-		sink = codec_encode(codec, method, BYTES(in[i]), in[i]->data_len, blob, sizeof(blob)));
+	MEASURE(ours, sink = codec_encode(
+			      codec, method, BYTES(in[i]), in[i]->data_len, blob, sizeof(blob)));
 	MEASURE(whole, {
 		uint32_t room, len;
 		const uint8_t *inner = link_inner(&path[0], in[i], &len);
@@ -103,7 +104,8 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 			if (i == 0)
 				path[1].session_id++;
 			rte_pktmbuf_reset(out[i]);
-			sink = link_decode(codec, link_frame[i], &path[1], lanes, out[i], 1000, NULL);
+			sink = link_decode(
+				codec, link_frame[i], &path[1], lanes, out[i], 1000, NULL);
 			if (sink != 0)
 				abort();
 		});

@@ -48,7 +48,8 @@ static void hostile(struct codec *c, uint8_t number, const uint8_t *data, size_t
 	free(blob);
 }
 
-static void round_trip(struct codec *c, struct codec_method method, const uint8_t *data, size_t size)
+static void round_trip(
+	struct codec *c, struct codec_method method, const uint8_t *data, size_t size)
 {
 	uint8_t *in = copy(data, size), *out = malloc(size), *blob;
 	uint32_t room = (uint32_t)size + 64;
@@ -78,8 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct codec *c;
 
 	if (c == NULL)
-		c = codec_init(aligned(codec_bytes()),
-			dictionaries_init(aligned(dictionaries_bytes())));
+		c = codec_init(
+			aligned(codec_bytes()), dictionaries_init(aligned(dictionaries_bytes())));
 	HOLDS(c != NULL);
 	if (size < 3 || size > CODEC_ORIGINAL_MAX_BYTES)
 		return 0;

@@ -112,7 +112,8 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 		require(lane >= 0 && lane < LINK_LANES);
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
-		require(link_decode(codec(), in, path, lanes, out, NOW, NULL) == -DROP_LINK_DUPLICATE);
+		require(link_decode(codec(), in, path, lanes, out, NOW, NULL) ==
+			-DROP_LINK_DUPLICATE);
 	}
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(out);
@@ -145,8 +146,7 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 	const struct codec_method method = methods[len % (sizeof(methods) / sizeof(methods[0]))];
 	n = room > 0 ? codec_encode(codec(), method, inner, inner_len, blob, room) : 0;
 	if (n > 0 && inner_len >= 20) {
-		require(link_encode(&tx, &path[0], in, method.number, (uint32_t)n, link, NOW) ==
-			0);
+		require(link_encode(&tx, &path[0], in, method.number, (uint32_t)n, link, NOW) == 0);
 		frames_arrived(link, &path[1], -1);
 		require(link_decode(codec(), link, &path[1], lanes, out, NOW, NULL) == 0);
 		require(out->data_len == inner_len &&

@@ -484,8 +484,7 @@ static int on_compression(
 	return channel_send_compression(reply, &record);
 }
 
-static int on_codecs(
-	void *context, const struct page_request *request, struct channel_reply *reply)
+static int on_codecs(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	struct codec_record record = {.class_name = "bulk",
 		.codec = "lz4-dict",

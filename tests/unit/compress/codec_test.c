@@ -182,8 +182,8 @@ static void test_foreign(void)
 			n = ZSTD_compress2(context, frame, sizeof(frame), in, len);
 			CU_ASSERT_FATAL(!ZSTD_isError(n) && n > 9);
 			frame[8] = s->id; /* in place of what ends the headers */
-			CU_ASSERT_EQUAL(codec_decode(c, CODEC_ZSTD, frame + 8, (uint32_t)n - 8,
-						plain, len),
+			CU_ASSERT_EQUAL(
+				codec_decode(c, CODEC_ZSTD, frame + 8, (uint32_t)n - 8, plain, len),
 				0);
 			CU_ASSERT(memcmp(plain, in, len) == 0);
 		}
@@ -210,7 +210,8 @@ static void test_vectors(void)
 			(int)len);
 		CU_ASSERT(memcmp(plain, vector_text, len) == 0);
 	}
-	for (unsigned i = 0; i < sizeof(vector_dictionaries) / sizeof(vector_dictionaries[0]); i++) {
+	for (unsigned i = 0; i < sizeof(vector_dictionaries) / sizeof(vector_dictionaries[0]);
+		i++) {
 		const struct dictionary *d =
 			dictionaries_find(dictionaries, vector_dictionaries[i].id);
 
@@ -231,8 +232,8 @@ static void test_refused(void)
 		bool known = number == CODEC_RAW || number == CODEC_LZ4 ||
 			     number == CODEC_LZ4_DICTIONARY || number == CODEC_ZSTD;
 
-		n = codec_encode(c, (struct codec_method){(uint8_t)number, 1, 1}, in, 1000, blob,
-			BLOB_MAX);
+		n = codec_encode(
+			c, (struct codec_method){(uint8_t)number, 1, 1}, in, 1000, blob, BLOB_MAX);
 		CU_ASSERT_EQUAL(n > 0, known);
 		if (!known)
 			CU_ASSERT_EQUAL(
@@ -249,8 +250,8 @@ static void test_refused(void)
 			method.dictionary = 1;
 			n = codec_encode(c, method, in, 1000, blob, BLOB_MAX);
 			blob[0] = (uint8_t)id;
-			CU_ASSERT_EQUAL(codec_decode(c, method.number, blob, (uint32_t)n, plain,
-						1000),
+			CU_ASSERT_EQUAL(
+				codec_decode(c, method.number, blob, (uint32_t)n, plain, 1000),
 				-EBADMSG);
 		}
 	}
@@ -261,11 +262,12 @@ static void test_refused(void)
 	CU_ASSERT_EQUAL(codec_decode(c, CODEC_ZSTD, blob, (uint32_t)n, plain, 1000), 0);
 	/* Levels and lengths out of bounds. */
 	for (int level = 0; level < 256; level = level == 0 ? ZSTD_LEVELS + 1 : level + 83)
-		CU_ASSERT_EQUAL(codec_encode(c, (struct codec_method){CODEC_ZSTD, (uint8_t)level, 0},
-					in, 1000, blob, BLOB_MAX),
+		CU_ASSERT_EQUAL(
+			codec_encode(c, (struct codec_method){CODEC_ZSTD, (uint8_t)level, 0}, in,
+				1000, blob, BLOB_MAX),
 			0);
-	CU_ASSERT_EQUAL(codec_decode(c, CODEC_ZSTD, blob, (uint32_t)n, plain, LEN_MAX + 1),
-		-EBADMSG);
+	CU_ASSERT_EQUAL(
+		codec_decode(c, CODEC_ZSTD, blob, (uint32_t)n, plain, LEN_MAX + 1), -EBADMSG);
 	CU_ASSERT_EQUAL(codec_decode(c, CODEC_ZSTD, blob, 0, plain, 10), -EBADMSG);
 	CU_ASSERT_EQUAL(codec_decode(c, CODEC_ZSTD, blob, 1, plain, 10), -EBADMSG);
 	CU_ASSERT_EQUAL(codec_decode(c, CODEC_LZ4_DICTIONARY, blob, 1, plain, 10), -EBADMSG);
@@ -284,8 +286,8 @@ static void test_bombs(void)
 	struct codec *c = codec();
 
 	memset(plain, CANARY, sizeof(plain));
-	CU_ASSERT_EQUAL(codec_decode(c, CODEC_ZSTD, literals, sizeof(literals), plain, 1400),
-		-EBADMSG);
+	CU_ASSERT_EQUAL(
+		codec_decode(c, CODEC_ZSTD, literals, sizeof(literals), plain, 1400), -EBADMSG);
 	/* One literal, then a match as long as the rest can make it. */
 	lz4[0] = 0x1f;
 	lz4[1] = 'x';
@@ -381,7 +383,7 @@ static void test_no_allocation(void)
 
 UNIT_TESTS("compress-codec", {"every method, kind and size comes back", test_round_trips},
 	{"blobs do not depend on each other", test_independent},
-	{"blobs of the libraries' own", test_foreign},
-	{"test vectors", test_vectors}, {"what there is not is refused", test_refused}, {"bombs", test_bombs},
+	{"blobs of the libraries' own", test_foreign}, {"test vectors", test_vectors},
+	{"what there is not is refused", test_refused}, {"bombs", test_bombs},
 	{"garbage is refused and stays inside", test_garbage},
 	{"the dictionary of a flow", test_find}, {"nothing is allocated", test_no_allocation})

@@ -236,8 +236,8 @@ static void test_method(void)
 {
 	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false};
 	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false};
-	const uint8_t all = 1 << CODEC_RAW | 1 << CODEC_LZ4 | 1 << CODEC_LZ4_DICTIONARY |
-			    1 << CODEC_ZSTD;
+	const uint8_t all =
+		1 << CODEC_RAW | 1 << CODEC_LZ4 | 1 << CODEC_LZ4_DICTIONARY | 1 << CODEC_ZSTD;
 	const uint8_t old = 1 << CODEC_RAW | 1 << CODEC_LZ4;
 	const struct {
 		const struct compress_class *class;
@@ -264,8 +264,8 @@ static void test_method(void)
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct flow_codec fc = {.dictionary = cases[i].dictionary};
-		struct codec_method got = compress_method(&fc, cases[i].class, cases[i].step,
-			cases[i].codecs, cases[i].dictionaries);
+		struct codec_method got = compress_method(
+			&fc, cases[i].class, cases[i].step, cases[i].codecs, cases[i].dictionaries);
 
 		CU_ASSERT(memcmp(&got, &cases[i].want, sizeof(got)) == 0);
 	}
@@ -296,18 +296,30 @@ static void test_looks(void)
 	struct flow_codec fc = {0};
 	uint32_t at[8], n = 0;
 
+	data_fill(frame, sizeof(frame), DATA_TEXT, 1);
 	for (uint32_t i = 0; i < 14000; i++)
-		if (compress_should_look(&fc) && n < 8)
+		if (compress_should_look(&fc, frame, PAYLOAD) && n < 8)
 			at[n++] = i;
 	CU_ASSERT_EQUAL_FATAL(n, 7);
 	CU_ASSERT(at[0] == 0 && at[1] == 8 && at[2] == 72 && at[3] == 584);
 	CU_ASSERT(at[4] == 584 + 4096 && at[6] == 584 + 3 * 4096);
 	compress_found(&fc, 5);
 	CU_ASSERT_EQUAL(fc.dictionary, 5);
+
+	/* Not in what looks random, nor in next to nothing; the first time that it is worth it. */
+	memset(&fc, 0, sizeof(fc));
+	data_fill(frame, sizeof(frame), DATA_RANDOM, 1);
+	for (uint32_t i = 0; i < 100; i++)
+		CU_ASSERT(!compress_should_look(&fc, frame, i % 2 ? PAYLOAD : 200));
+	CU_ASSERT(!compress_should_look(&fc, frame, 10) && !compress_should_look(&fc, frame, 0));
+	data_fill(frame, sizeof(frame), DATA_TEXT, 1);
+	for (n = 0; !compress_should_look(&fc, frame, 200); n++)
+		CU_ASSERT_FATAL(n < 8);
 }
 
 UNIT_TESTS("compress-decide", {"how to compress", test_method}, {"by the link's rate", test_link},
-	{"looks for a dictionary", test_looks}, {"incompressible flows cost next to nothing", test_random},
+	{"looks for a dictionary", test_looks},
+	{"incompressible flows cost next to nothing", test_random},
 	{"compressible flows are all compressed", test_text},
 	{"pauses are those promised", test_pauses}, {"thresholds", test_thresholds},
 	{"small packets do not count", test_small}, {"a change of content is found", test_change},

@@ -220,8 +220,8 @@ static void test_damage(void)
 		}
 		/* A payload that claims to go on behind the end of the frame. */
 		pkt_of(frame)->payload_len = (uint16_t)(len + 1);
-		CU_ASSERT_EQUAL(
-			link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL),
+			-DROP_LINK_BAD_SHIM);
 		pkt_of(frame)->payload_len = (uint16_t)len;
 
 		for (uint32_t bit = 0; bit < len * 8; bit++, flips++) {
@@ -251,8 +251,8 @@ static void test_damage(void)
 		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), 0);
 		link_seq_read(&lanes[18], NULL, NOW, &got);
 		CU_ASSERT(got.received == 1 && got.unique == 1 && got.lost == 0);
-		CU_ASSERT_EQUAL(
-			link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_DUPLICATE);
+		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL),
+			-DROP_LINK_DUPLICATE);
 		rte_pktmbuf_free(in);
 		rte_pktmbuf_free(frame);
 		rte_pktmbuf_free(out);
@@ -418,7 +418,8 @@ static void test_limits(void)
 	path[0].alive = true;
 	path[0].session_id = 0;
 	CU_ASSERT_EQUAL(link_encode(&tx, &path[0], in, LINK_CODEC_LZ4, 10, out, NOW), -ENOTCONN);
-	CU_ASSERT_EQUAL(link_decode(codec, in, &path[0], lanes, out, NOW, NULL), -DROP_LINK_NO_SESSION);
+	CU_ASSERT_EQUAL(
+		link_decode(codec, in, &path[0], lanes, out, NOW, NULL), -DROP_LINK_NO_SESSION);
 	CU_ASSERT_EQUAL(link_decode(codec, in, NULL, lanes, out, NOW, NULL), -DROP_LINK_NO_SESSION);
 
 	/* Only IP crosses a routed path. */
@@ -506,8 +507,8 @@ static void test_unknown(void)
 				LINK_CODECS >> c & 1 ? -DROP_LINK_BAD_DATA : -DROP_LINK_BAD_SHIM)
 		/* The other kind of path. */
 		path[1].routed = true;
-		CU_ASSERT_EQUAL(
-			link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL),
+			-DROP_LINK_BAD_SHIM);
 	}
 	CU_ASSERT_EQUAL(link_peek_lane((const uint8_t *)"\x88\x01", 2), -1);
 	CU_ASSERT_EQUAL(
@@ -529,7 +530,8 @@ static void test_unknown(void)
 	rte_pktmbuf_reset(out);
 	rte_pktmbuf_adj(out, 0);
 	out->data_off = (uint16_t)(out->buf_len - in->data_len + 1);
-	CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+	CU_ASSERT_EQUAL(
+		link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
 	out->data_off--;
 	CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), 0);
 	rte_pktmbuf_free(in);
@@ -567,10 +569,12 @@ static void test_lanes(void)
 		if (fate == 0 && i < 3900) {
 			lost[l]++;
 		} else {
-			CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), 0);
+			CU_ASSERT_EQUAL(
+				link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), 0);
 			if (fate == 1) {
 				doubled[l]++;
-				CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL),
+				CU_ASSERT_EQUAL(
+					link_decode(codec, frame, &path[1], lanes, out, NOW, NULL),
 					-DROP_LINK_DUPLICATE);
 			}
 		}
@@ -595,11 +599,11 @@ static void test_lanes(void)
 	path[1].rx_key_old_until_ns = NOW + 1000;
 	path[0].tx_key = path[1].rx_key = 99;
 	path[0].session_id = path[1].session_id = 2;
-	CU_ASSERT_EQUAL(
-		link_decode(codec, old[0], &path[1], lanes, out, NOW + 1000, NULL), -DROP_LINK_BAD_CHECK);
+	CU_ASSERT_EQUAL(link_decode(codec, old[0], &path[1], lanes, out, NOW + 1000, NULL),
+		-DROP_LINK_BAD_CHECK);
 	CU_ASSERT_EQUAL(link_decode(codec, old[0], &path[1], lanes, out, NOW + 999, NULL), 0);
-	CU_ASSERT_EQUAL(
-		link_decode(codec, old[0], &path[1], lanes, out, NOW + 999, NULL), -DROP_LINK_DUPLICATE);
+	CU_ASSERT_EQUAL(link_decode(codec, old[0], &path[1], lanes, out, NOW + 999, NULL),
+		-DROP_LINK_DUPLICATE);
 	uint64_t packets = tx[0].packets;
 	struct rte_mbuf *frame = encode(&tx[0], &path[0], in, GAIN);
 
@@ -610,7 +614,8 @@ static void test_lanes(void)
 	CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, out, NOW, NULL), 0);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].session_id, 2);
 	/* Overtaken by the new session: what it was is not known any more. */
-	CU_ASSERT_EQUAL(link_decode(codec, old[1], &path[1], lanes, out, NOW, NULL), -DROP_LINK_DUPLICATE);
+	CU_ASSERT_EQUAL(
+		link_decode(codec, old[1], &path[1], lanes, out, NOW, NULL), -DROP_LINK_DUPLICATE);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].late, 1);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].session_id, 2);
 	rc = link_decode(codec, frame, &path[1], lanes, out, NOW, NULL);

@@ -292,8 +292,8 @@ static void test_dictionaries(void)
 
 	for (unsigned id = 1; id <= 5; id++)
 		for (int i = 0; i < 2; i++)
-			have[i].by_id[id] = (struct dictionary){.id = (uint8_t)id,
-				.hash = UINT64_C(0x0123456789abcdef) * id};
+			have[i].by_id[id] = (struct dictionary){
+				.id = (uint8_t)id, .hash = UINT64_C(0x0123456789abcdef) * id};
 	have[0].by_id[2].id = 0;
 	have[1].by_id[3].hash ^= UINT64_C(1) << 63;
 	have[1].by_id[4].hash ^= 1;
@@ -374,4 +374,5 @@ UNIT_TESTS("link-session", {"two ends come up", test_up}, {"configuration is che
 	{"a dead peer is noticed in a second", test_dead},
 	{"a restarted peer is back in two hellos", test_restart}, {"the peer's clock", test_offset},
 	{"reports and announcements", test_report},
-	{"codecs and dictionaries in common", test_dictionaries}, {"chaos ends in order", test_chaos})
+	{"codecs and dictionaries in common", test_dictionaries},
+	{"chaos ends in order", test_chaos})
