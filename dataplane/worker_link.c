@@ -324,13 +324,17 @@ static struct codec_method choose_method(struct worker *w, const struct rte_mbuf
 		w->plan->class_codec[p->class_id], w->plan->policy->bridges[p->bridge].up_bps);
 	struct flow_codec *fc = &p->flow->codec;
 
-	if (w->governor.step == 0 && path->dictionaries != 0 &&
-		compress_should_look(fc,
+	struct codec_method method =
+		compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
+
+	if (w->governor.step > 0 || path->dictionaries == 0 ||
+		!compress_should_look(fc,
 			rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off),
 			p->payload_len))
-		compress_found(
-			fc, codec_find_dictionary(w->codec, path->dictionaries, inner, inner_len));
-	return compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
+		return method;
+	compress_found(
+		fc, codec_find_dictionary(w->codec, method, path->dictionaries, inner, inner_len));
+	return compress_method(fc, &class, 0, path->codecs, path->dictionaries);
 }
 
 static void count_codec(struct worker *w, const struct pkt *p, uint8_t number,

@@ -3,6 +3,7 @@
 #include "dataplane/compress/codec.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct codec {
@@ -74,11 +75,22 @@ int codec_encode(struct codec *c, struct codec_method method, const uint8_t *in,
 	return n > 0 ? n + 1 : 0;
 }
 
-uint8_t codec_find_dictionary(struct codec *c, uint16_t ids, const uint8_t *in, uint32_t len)
+/* Does zstd do better with a dictionary than without? */
+static bool zstd_gains(
+	struct codec *c, int level, const struct dictionary *d, const uint8_t *in, uint32_t len)
+{
+	int without = zstd_compress(c->zstd, NULL, in, len, c->trial, sizeof(c->trial), level);
+	uint32_t room = without > 0 ? (uint32_t)without - 1 : sizeof(c->trial);
+
+	return zstd_compress(c->zstd, d->zstd, in, len, c->trial, room, level) > 0;
+}
+
+uint8_t codec_find_dictionary(
+	struct codec *c, struct codec_method method, uint16_t ids, const uint8_t *in, uint32_t len)
 {
 	int least = compressor_lz4(c->lz4, in, len, c->trial, sizeof(c->trial), 1);
 	uint32_t room = least > 0 ? (uint32_t)least - 1 : sizeof(c->trial);
-	uint8_t best = 0;
+	const struct dictionary *best = NULL;
 
 	for (uint8_t id = 1; id < DICTIONARY_IDS && room > 0; id++) {
 		const struct dictionary *d = dictionaries_find(c->dictionaries, id);
@@ -87,11 +99,14 @@ uint8_t codec_find_dictionary(struct codec *c, uint16_t ids, const uint8_t *in, 
 								in, len, c->trial, room, 1);
 
 		if (n > 0) {
-			best = id;
+			best = d;
 			room = (uint32_t)n - 1; /* the next one must be better */
 		}
 	}
-	return best;
+	if (best == NULL ||
+		(method.number == CODEC_ZSTD && !zstd_gains(c, method.effort, best, in, len)))
+		return 0;
+	return best->id;
 }
 
 int codec_decode(struct codec *c, uint8_t number, const uint8_t *in, uint32_t len, uint8_t *out,

@@ -52,10 +52,12 @@ int codec_encode(struct codec *c, struct codec_method method, const uint8_t *in,
 	uint8_t *out, uint32_t room);
 
 /*
- * The dictionary of `ids` (a bit each), or 0, with which these bytes get smallest. Costs as much as
- * a compression by LZ4 with each of them; zstd would nearly always choose the same.
+ * The dictionary of `ids` (a bit each), or 0, with which these bytes get smallest by the method,
+ * whose own dictionary is not looked at. LZ4 chooses, zstd only says whether it does better with
+ * that one than without: as many LZ4 compressions as there are dictionaries, and two of zstd.
  */
-uint8_t codec_find_dictionary(struct codec *c, uint16_t ids, const uint8_t *in, uint32_t len);
+uint8_t codec_find_dictionary(
+	struct codec *c, struct codec_method method, uint16_t ids, const uint8_t *in, uint32_t len);
 
 /*
  * Decode a blob of `len` bytes that should give exactly `original_len`. Never reads outside `in`

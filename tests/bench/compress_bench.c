@@ -119,7 +119,8 @@ static void encode(const struct scheme *s, struct codec_method *method, bool fir
 		break;
 	default:
 		if (first && s->dictionary) {
-			method->dictionary = codec_find_dictionary(codec, UINT16_MAX, in, len);
+			method->dictionary =
+				codec_find_dictionary(codec, s->method, UINT16_MAX, in, len);
 			if (method->number != CODEC_ZSTD)
 				method->number =
 					method->dictionary != 0 ? CODEC_LZ4_DICTIONARY : CODEC_LZ4;
