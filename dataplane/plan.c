@@ -135,6 +135,18 @@ static struct classifier *make_classifier(struct plan *plan, const struct plan *
 	return classifier_share(previous->classifier);
 }
 
+static struct compress_class codec_of(const struct policy_class *c)
+{
+	return (struct compress_class){
+		.codec = c->codec == POLICY_CODEC_LZ4	 ? CODEC_LZ4
+			 : c->codec == POLICY_CODEC_ZSTD ? CODEC_ZSTD
+							 : CODEC_RAW,
+		.acceleration = c->acceleration,
+		.level = c->zstd_level,
+		.dry_run = c->dry_run,
+	};
+}
+
 struct plan *plan_build(struct policy *policy, const struct plan *previous, uint32_t generation,
 	char *error, size_t error_len)
 {
@@ -150,12 +162,17 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 	plan->class_id_of = calloc(policy->class_count, sizeof(*plan->class_id_of));
 	plan->class_index_of = calloc(plan->classes_max, sizeof(*plan->class_index_of));
 	plan->class_compress = calloc(plan->classes_max, sizeof(*plan->class_compress));
+	plan->class_codec = calloc(plan->classes_max, sizeof(*plan->class_codec));
 	if (plan->class_id_of == NULL || plan->class_index_of == NULL ||
-		plan->class_compress == NULL)
+		plan->class_compress == NULL || plan->class_codec == NULL)
 		goto no_memory;
 	assign_class_ids(plan, previous);
-	for (uint32_t i = 0; i < policy->class_count; i++)
+	plan->dry_runs = plan->compress == COMPRESS_DRY_RUN;
+	for (uint32_t i = 0; i < policy->class_count; i++) {
 		plan->class_compress[plan->class_id_of[i]] = policy->classes[i].compress;
+		plan->class_codec[plan->class_id_of[i]] = codec_of(&policy->classes[i]);
+		plan->dry_runs |= policy->classes[i].compress && policy->classes[i].dry_run;
+	}
 	for (unsigned b = 0; b < policy->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
 			plan->shaper[b][way] = build_shaper(plan, previous, b, way);
@@ -198,6 +215,7 @@ void plan_free(void *arg)
 	free(plan->class_id_of);
 	free(plan->class_index_of);
 	free(plan->class_compress);
+	free(plan->class_codec);
 	free(plan);
 }
 

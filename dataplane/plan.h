@@ -10,6 +10,7 @@
 
 #include "controlplane/policy/policy.h"
 #include "dataplane/classify/classify.h"
+#include "dataplane/compress/decide.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/shaper.h"
@@ -26,7 +27,9 @@ struct plan {
 	int32_t *class_index_of;  /* class id -> policy index, -1: unused; [classes_max] */
 	uint32_t class_ids_given; /* ids from here on were never any class's */
 	bool *class_compress;	  /* by class id; [classes_max] */
+	struct compress_class *class_codec; /* by class id, as configured; [classes_max] */
 	enum policy_compress compress;
+	bool dry_runs; /* some class, or all of them */
 	bool bypass;
 };
 

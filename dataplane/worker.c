@@ -373,6 +373,7 @@ static unsigned poll_once(struct worker *w)
 	for (unsigned i = 0; i < w->rx_count; i++) {
 		cost_begin(w, &mark);
 		n = stage_rx(w, &w->rx[i], pkts);
+		governor_burst(&w->governor, i, n == BURST, w->now_ns);
 		if (n == 0)
 			continue;
 		stage_parse(w, &w->rx[i], pkts, n);

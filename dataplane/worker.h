@@ -11,7 +11,8 @@
 #include <rte_ring.h>
 
 #include "controlplane/channel/counters.h"
-#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/codec.h"
+#include "dataplane/compress/governor.h"
 #include "dataplane/flow/table.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/link/seq.h"
@@ -66,6 +67,14 @@ struct worker_cost {
 	} stage[STAGE_COUNT];
 };
 
+/* What the codecs did for a class, way up. Written by the worker, read by the control thread. */
+struct worker_codecs {
+	struct worker_codec {
+		uint64_t packets, bytes, wire_bytes; /* as compressed_* above */
+		uint64_t tried_bytes, cycles;
+	} by_number[CODEC_NUMBERS];
+};
+
 /* What a worker knows of one peer. Counters: written by the worker, read by the control thread. */
 struct worker_peer {
 	struct link_tx tx[LINK_WORKERS_MAX]; /* by receiving worker */
@@ -107,7 +116,9 @@ struct worker {
 	struct worker_peer *peers;		    /* by peer index */
 	/* What left for the WAN or came from it, frames as there. The control thread reads. */
 	uint64_t wan_packets[POLICY_BRIDGES_MAX][WAYS], wan_bytes[POLICY_BRIDGES_MAX][WAYS];
-	struct compressor *compressor;
+	struct worker_codecs *codecs[POLICY_BRIDGES_MAX]; /* by class id; control thread reads */
+	struct codec *codec;
+	struct governor governor; /* the control thread reads */
 	struct rte_mbuf *spare; /* where a codec writes: becomes the link frame, or serves again */
 
 	/* Of the present round. */

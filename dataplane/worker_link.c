@@ -81,7 +81,7 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in)
 		reason = DROP_RX_NO_MBUF;
 		goto drop;
 	}
-	int rc = link_decode(in, path, peer->rx, out, w->now_ns, &arrival);
+	int rc = link_decode(w->codec, in, path, peer->rx, out, w->now_ns, &arrival);
 	measure_link(w, peer, in, &arrival);
 	if (rc < 0) {
 		reason = (enum reason) - rc;
@@ -308,6 +308,49 @@ static enum reason may_link(
 	return REASON_NONE;
 }
 
+/* With no peer to say what it understands, or by the class's wish, everything is only counted. */
+static inline bool is_dry_run(const struct plan *plan, uint32_t class_id)
+{
+	return plan->compress == COMPRESS_DRY_RUN || plan->class_codec[class_id].dry_run;
+}
+
+/* How to compress a packet that is worth it, after a look for its flow's dictionary if that is due.
+ */
+static struct codec_method choose_method(struct worker *w, const struct rte_mbuf *m,
+	const struct link_path *path, const uint8_t *inner, uint32_t inner_len)
+{
+	const struct pkt *p = pkt_of(m);
+	const struct compress_class class = compress_for_link(
+		w->plan->class_codec[p->class_id], w->plan->policy->bridges[p->bridge].up_bps);
+	struct flow_codec *fc = &p->flow->codec;
+
+	struct codec_method method =
+		compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
+
+	if (w->governor.step > 0 || path->dictionaries == 0 ||
+		!compress_should_look(fc,
+			rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off),
+			p->payload_len))
+		return method;
+	compress_found(
+		fc, codec_find_dictionary(w->codec, method, path->dictionaries, inner, inner_len));
+	return compress_method(fc, &class, 0, path->codecs, path->dictionaries);
+}
+
+static void count_codec(struct worker *w, const struct pkt *p, uint8_t number,
+	uint32_t original_bytes, uint32_t wire_bytes, uint64_t cycles)
+{
+	struct worker_codec *k = &w->codecs[p->bridge][p->class_id].by_number[number];
+
+	k->tried_bytes += original_bytes;
+	k->cycles += cycles;
+	if (wire_bytes == 0)
+		return;
+	k->packets++;
+	k->bytes += original_bytes;
+	k->wire_bytes += wire_bytes;
+}
+
 /*
  * Compress one packet for its peer. Returns the link frame, which takes the packet's place, or NULL
  * if it goes out as it is; then *reason says why. In dry-run everything but the replacing is done.
@@ -318,14 +361,21 @@ static struct rte_mbuf *compress_packet(
 	struct pkt *p = pkt_of(m);
 	struct flow *f = p->flow;
 	/* In dry-run no peer is needed: reckon with a tunnel over plain IPv4. */
-	static const struct link_path dry_path = {
-		.family = 4, .session_id = 1, .path_mtu = 1500, .peer_workers = 1, .alive = true};
-	bool dry = w->plan->compress == COMPRESS_DRY_RUN;
+	static const struct link_path dry_path = {.family = 4,
+		.session_id = 1,
+		.path_mtu = 1500,
+		.peer_workers = 1,
+		.alive = true,
+		.codecs = LINK_CODECS,
+		.dictionaries = UINT16_MAX};
+	bool dry = is_dry_run(w->plan, p->class_id);
 	unsigned peer = dry ? 0 : f->peer - 1u;
 	const struct link_path *path = dry ? &dry_path : &w->links->path[peer];
 	uint32_t inner_len, room;
 
 	*reason = dry ? REASON_NONE : may_link(w, m, path);
+	if (*reason == REASON_NONE && w->governor.step == GOVERNOR_BYPASS)
+		*reason = PASS_LINK_BUSY;
 	if (*reason != REASON_NONE)
 		return NULL;
 	*reason = compress_should_try(&f->codec,
@@ -340,13 +390,16 @@ static struct rte_mbuf *compress_packet(
 	const uint8_t *inner = link_inner(path, m, &inner_len);
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
+	struct codec_method method = choose_method(w, m, path, inner, inner_len);
 	int len = room == 0 || inner_len == 0
 			  ? 0
-			  : compressor_lz4(w->compressor, inner, inner_len, blob, room, 1);
-	c->codec_cycles += rte_rdtsc() - start;
-	c->codec_bytes += inner_len;
+			  : codec_encode(w->codec, method, inner, inner_len, blob, room);
+	uint64_t cycles = rte_rdtsc() - start;
 	uint32_t wire_bytes = len <= 0 ? 0 : link_headers_bytes(path) + (uint32_t)len;
+	c->codec_cycles += cycles;
+	c->codec_bytes += inner_len;
 	compress_result(&f->codec, m->pkt_len, wire_bytes);
+	count_codec(w, p, method.number, m->pkt_len, wire_bytes, cycles);
 	if (wire_bytes == 0) {
 		*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
 		return NULL;
@@ -359,7 +412,7 @@ static struct rte_mbuf *compress_packet(
 
 	struct worker_peer *to = &w->peers[peer];
 	uint8_t lane = link_lane(path, w->index, p->steer_hash);
-	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, LINK_CODEC_LZ4,
+	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, method.number,
 		    (uint32_t)len, out, w->now_ns) != 0) {
 		*reason = PASS_LINK_NO_FIT;
 		rte_pktmbuf_reset(out);
@@ -384,8 +437,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	const struct plan *plan = w->plan;
 	unsigned tried = 0;
 
-	if (plan->compress == COMPRESS_OFF ||
-		(plan->compress == COMPRESS_ON && w->links->count == 0))
+	if (plan->compress == COMPRESS_OFF || (w->links->count == 0 && !plan->dry_runs))
 		return n;
 	for (unsigned i = 0; i < n; i++) {
 		const struct pkt *p = pkt_of(pkts[i]);
@@ -393,7 +445,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		enum reason reason;
 
 		if (p->way != WAY_UP || !plan->class_compress[p->class_id] ||
-			!(p->flags & PKT_IP) || (plan->compress == COMPRESS_ON && f->peer == 0))
+			!(p->flags & PKT_IP) || (f->peer == 0 && !is_dry_run(plan, p->class_id)))
 			continue;
 		struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
 		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);

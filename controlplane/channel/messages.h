@@ -454,9 +454,27 @@ struct compression_record {
 	uint64_t compressed_in_bytes, compressed_out_bytes; /* payloads of those */
 	uint64_t dry_saved_bytes; /* dry-run: what would have been saved */
 	/* Not compressed, by the reason's name in reasons.def. */
-	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, retransmit, low_ttl, off;
+	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, busy, retransmit, low_ttl, off;
 	uint64_t codec_cycles; /* TSC cycles for compressed_in_bytes and what did not pay */
 	uint64_t codec_bytes;  /* bytes that the codec was tried on */
+};
+
+/* codecs: one record per class and codec that was tried on packets of it. */
+struct codec_record {
+	char class_name[CHANNEL_NAME_MAX];
+	char codec[CHANNEL_NAME_MAX];
+	uint64_t packets;	      /* that it made smaller */
+	uint64_t in_bytes, out_bytes; /* frames of those before, and their link frames */
+	uint64_t tried_bytes;	      /* of all frames that it was tried on */
+	uint64_t cycles;	      /* TSC, for those */
+};
+
+/* governors: one record per worker. */
+struct governor_record {
+	uint64_t worker;
+	uint64_t step;	       /* 0: as configured, 1 and 2: faster, 3: does not compress */
+	uint64_t ups, downs;   /* steps taken: to less work, and back */
+	uint64_t busy_packets; /* passed uncompressed meanwhile */
 };
 
 /* policy: one record. */

@@ -389,5 +389,7 @@ const struct channel_handlers control_handlers = {
 	.peer_classes = show_peer_classes,
 	.box = show_box,
 	.history = show_history,
+	.codecs = show_codecs,
+	.governors = show_governors,
 	.closed = closed,
 };

@@ -39,7 +39,8 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 			.boot_id = rte_rand() | 1,
 			.path_mtu = p->path_mtu,
 			.workers = (uint8_t)c->daemon->worker_count,
-			.routed = p->path == PATH_ROUTED};
+			.routed = p->path == PATH_ROUTED,
+			.dictionaries = c->daemon->dictionaries};
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
 		if (rc != 0) {
 			snprintf(error, error_len, "peer %s: the session cannot start: %s", p->name,

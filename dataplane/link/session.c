@@ -5,6 +5,7 @@
  */
 #include "dataplane/link/session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,7 @@ int link_session_init(
 	s->path_mtu = config->path_mtu;
 	s->workers = config->workers;
 	s->routed = config->routed;
+	s->dictionaries = config->dictionaries;
 	s->boot_id = config->boot_id;
 	s->random = config->random != NULL ? config->random : random_sodium;
 	s->random_arg = config->random_arg;
@@ -151,6 +153,14 @@ static int say_hello(
 	};
 	struct link_seq_counts hellos;
 	int len;
+
+	for (unsigned id = 1; id < DICTIONARY_IDS; id++) {
+		const struct dictionary *d = dictionaries_find(s->dictionaries, (uint8_t)id);
+
+		if (d != NULL)
+			hello.dictionary[hello.dictionary_count++] =
+				(struct link_hello_dictionary){d->id, d->hash};
+	}
 
 	memcpy(hello.nonce, pair->own, LINK_NONCE_BYTES);
 	if (pair->has_peer) {
@@ -416,6 +426,23 @@ void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES]
 	s->report_classes = *classes;
 }
 
+static_assert(LINK_DICTIONARIES_MAX >= DICTIONARY_IDS - 1, "a hello names them all");
+
+/* The dictionaries that both ends have the same bytes of, a bit each id. */
+static uint16_t common_dictionaries(const struct link_session *s)
+{
+	uint16_t ids = 0;
+
+	for (unsigned i = 0; i < s->peer.dictionary_count; i++) {
+		const struct dictionary *d =
+			dictionaries_find(s->dictionaries, s->peer.dictionary[i].id);
+
+		if (d != NULL && d->hash == s->peer.dictionary[i].hash)
+			ids |= (uint16_t)(1u << d->id);
+	}
+	return ids;
+}
+
 void link_session_fill_path(const struct link_session *s, struct link_path *path)
 {
 	path->session_id = has_session(s) ? s->session_id : 0;
@@ -425,6 +452,8 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	path->rx_key_old = s->rx_key_old;
 	path->rx_key_old_until_ns = s->rx_key_old_until_ns;
 	path->peer_workers = has_session(s) ? s->peer.workers : 1;
+	path->codecs = has_session(s) ? s->peer.codecs & LINK_CODECS : 0;
+	path->dictionaries = has_session(s) ? common_dictionaries(s) : 0;
 	path->path_mtu = s->path_mtu;
 	if (has_session(s) && s->peer.path_mtu < s->path_mtu)
 		path->path_mtu = s->peer.path_mtu;

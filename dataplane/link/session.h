@@ -35,6 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/compress/dictionaries.h"
 #include "dataplane/link/hello.h"
 #include "dataplane/link/offset.h"
 #include "dataplane/link/path.h"
@@ -59,6 +60,7 @@ struct link_session_config {
 	uint16_t path_mtu;  /* largest outer IP packet */
 	uint8_t workers;    /* 1 to LINK_WORKERS_MAX */
 	bool routed;
+	const struct dictionaries *dictionaries; /* of both ends' codecs; NULL: none; must stay */
 	/* Source of nonces; NULL: libsodium's randombytes_buf(). Tests bring their own. */
 	void (*random)(void *arg, uint8_t *out, size_t len);
 	void *random_arg;
@@ -102,6 +104,7 @@ struct link_session {
 	bool peer_ready; /* the last one said READY */
 	uint8_t workers;
 	bool routed;
+	const struct dictionaries *dictionaries;
 	uint64_t boot_id;
 	uint8_t hello_key[32], check_key[32];
 	void (*random)(void *arg, uint8_t *out, size_t len);
@@ -148,7 +151,8 @@ uint64_t link_session_next_ns(const struct link_session *s);
 void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES],
 	const struct link_seq_counts *received, const struct link_hello_classes *classes);
 
-/* Fill the session's part of a path: keys, session_id, alive, peer_workers, path_mtu. */
+/* Fill the session's part of a path: keys, session_id, alive, peer_workers, codecs, dictionaries,
+ * path_mtu. */
 void link_session_fill_path(const struct link_session *s, struct link_path *path);
 
 #endif

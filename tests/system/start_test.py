@@ -246,6 +246,14 @@ def set_everything(daemon):
                  "weight = 7", "priority = 2", 'up = "50 Mbit/s"', "overhead = -4",
                  'compression = "dry-run"'):
         need(word in text, f"`policy show` has no {word}:\n{text}")
+    changed(daemon, "set", "compression", "dry-run", "class", "voice")
+    changed(daemon, "set", "class", "voice", "codec", "zstd", "zstd-level", 3, "acceleration", 4)
+    text = daemon.try_ctl("policy", "show").stdout
+    for word in ("compress = true", "dry_run = true", 'codec = "zstd"', "zstd_level = 3",
+                 "acceleration = 4"):
+        need(word in text, f"`policy show` has no {word}:\n{text}")
+    changed(daemon, "set", "compression", "on", "class", "voice")
+    need("dry_run = true" not in daemon.try_ctl("policy", "show").stdout, "still a dry run")
     changed(daemon, "set", "link", "b0", "down", "50mbit")
     changed(daemon, "set", "class", "voice", "burst", "5", "ms", "flow-burst", "20 kB", "per",
             "dst", "queue-time", "100ms", "queue-size", "64", "kB", "aqm", "dualpi2", "aqm-target",

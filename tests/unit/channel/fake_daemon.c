@@ -487,6 +487,30 @@ static int on_compression(
 	return channel_send_compression(reply, &record);
 }
 
+static int on_codecs(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	struct codec_record record = {.class_name = "bulk",
+		.codec = "lz4-dict",
+		.packets = 1000,
+		.in_bytes = 1400000,
+		.out_bytes = 700000,
+		.tried_bytes = 1500000,
+		.cycles = 6000000};
+
+	channel_send_codecs(reply, &record);
+	strcpy(record.class_name, "web");
+	return channel_send_codecs(reply, &record);
+}
+
+static int on_governors(
+	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	const struct governor_record record = {
+		.worker = 1, .step = 2, .ups = 5, .downs = 3, .busy_packets = 77};
+
+	return channel_send_governors(reply, &record);
+}
+
 static int on_policy(
 	void *context, const struct channel_nothing *request, struct channel_reply *reply)
 {
@@ -640,6 +664,8 @@ static const struct channel_handlers handlers = {
 	.transactions = on_transactions,
 	.loss = on_loss,
 	.compression = on_compression,
+	.codecs = on_codecs,
+	.governors = on_governors,
 	.policy = on_policy,
 	.policy_text = on_policy_text,
 	.policy_apply = on_policy_apply,

@@ -170,6 +170,10 @@ static void random_class(struct policy *p, uint32_t i)
 	c->aqm_target_ns = often() ? (uint32_t)within(100000, 1000000000) : 0;
 	c->ecn = often();
 	c->compress = often();
+	c->dry_run = often();
+	c->codec = (enum policy_codec)within(0, POLICY_CODEC_ZSTD);
+	c->acceleration = (uint8_t)within(1, 64);
+	c->zstd_level = (uint8_t)within(1, 3);
 	random_police(&c->police);
 }
 
@@ -362,6 +366,10 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME(aqm_target_ns);
 	SAME(ecn);
 	SAME(compress);
+	SAME(dry_run);
+	SAME(codec);
+	SAME(acceleration);
+	SAME(zstd_level);
 	SAME(police.mode);
 	SAME(police.colour_aware);
 	SAME(police.action);
