@@ -23,6 +23,7 @@ struct daemon {
 	struct port ports[PORTS_MAX]; /* control thread: writes link state. workers: read */
 	unsigned bridge_count;
 	struct rte_mempool *pool;
+	struct dictionaries *dictionaries;
 	struct shaper_shared *shaper_shared[POLICY_BRIDGES_MAX][WAYS];
 	struct rte_rcu_qsbr *rcu; /* workers report quiescent states, the control thread waits */
 	struct rte_ring *punt; /* workers: frames for the in-path address. control thread: takes */

@@ -10,6 +10,7 @@
 
 #include "controlplane/policy/policy.h"
 #include "dataplane/classify/classify.h"
+#include "dataplane/compress/decide.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/shape/shaper.h"
@@ -27,7 +28,9 @@ struct plan {
 	uint32_t class_ids_given; /* ids from here on were never any class's */
 	bool *class_compress;	  /* by class id; [classes_max] */
 	bool *class_private;	  /* the same: its data is in no store */
+	struct compress_class *class_codec; /* by class id, as configured; [classes_max] */
 	enum policy_compress compress;
+	bool dry_runs; /* some class, or all of them */
 	bool bypass;
 };
 

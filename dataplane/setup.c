@@ -101,8 +101,10 @@ static uint64_t class_bytes(const struct policy *policy)
 
 	return (measured_of(a) + 1u) *
 		       (sizeof(struct measure_class) + sizeof(struct measure_datagrams) +
-			       sizeof(struct measure_transactions)) +
-	       (uint64_t)policy->bridge_count * WAYS * a->classes * sizeof(struct worker_class);
+			       sizeof(struct measure_transactions) +
+			       WAYS * sizeof(struct worker_cost)) +
+	       (uint64_t)policy->bridge_count * a->classes *
+		       (WAYS * sizeof(struct worker_class) + sizeof(struct worker_codecs));
 }
 
 /* Runs of segments in flight of one worker: a run for every fourth flow, which is one that has just
@@ -121,8 +123,9 @@ static uint64_t control_bytes(const struct policy *policy)
 	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
 			sizeof(struct policy_class);
 
-	return rates_memory_needed(policy) + feed_memory_needed(policy) +
-	       history_feed_memory_needed(policy) + 4 * policy->appliance.classes * plan;
+	return rates_memory_needed(policy) + connections_memory_needed(policy) +
+	       feed_memory_needed(policy) + history_feed_memory_needed(policy) +
+	       4 * policy->appliance.classes * plan;
 }
 
 static uint64_t peer_bytes(const struct policy *policy)
@@ -149,11 +152,12 @@ static uint64_t memory_needed(const struct policy *policy)
 	uint64_t links = (uint64_t)policy->bridge_count * WAYS;
 	uint64_t worker = flow_table_memory_needed(a->flows) + class_bytes(policy) +
 			  inflight_bytes(inflight_runs(policy)) + peer_bytes(policy) +
-			  stores_bytes(policy) +
+			  stores_bytes(policy) + codec_bytes() +
 			  links * shaper_memory_needed(a->classes, a->queues, a->hosts) + 4 * MIB;
 
 	return pool_bytes(policy) + worker * a->worker_count +
-	       links * shaper_shared_memory_needed(a->classes, a->hosts) + 64 * MIB;
+	       links * shaper_shared_memory_needed(a->classes, a->hosts) + dictionaries_bytes() +
+	       64 * MIB;
 }
 
 /* ---- EAL ---- */
@@ -349,22 +353,30 @@ static struct worker *make_worker(
 	void *inflight = take(d, inflight_bytes(inflight_runs(policy)));
 	w->datagrams = take(d, (w->measured + 1u) * sizeof(*w->datagrams));
 	w->transactions = take(d, (w->measured + 1u) * sizeof(*w->transactions));
+	w->cost = take(d, (w->measured + 1u) * WAYS * sizeof(*w->cost));
 	w->peers = take(d, POLICY_PEERS_MAX * sizeof(*w->peers));
 	w->other = take(d, POLICY_BRIDGES_MAX * sizeof(*w->other));
-	void *compressor = take(d, compressor_bytes());
+	void *codec = take(d, codec_bytes());
 	if (w->steer_in == NULL || w->tx_in == NULL || w->flows == NULL || w->measure == NULL ||
 		inflight == NULL || w->datagrams == NULL || w->transactions == NULL ||
-		w->peers == NULL || w->other == NULL || compressor == NULL)
+		w->cost == NULL || w->peers == NULL || w->other == NULL || codec == NULL)
 		return NULL;
 	inflight_init(inflight, inflight_runs(policy));
+	flow_table_on_silent(w->flows, worker_flow_silent, w);
 	for (uint32_t i = 0; i <= w->measured; i++)
 		w->measure[i].inflight = inflight;
 	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++)
 		w->other[b].flags = FLOW_LIVE | FLOW_OTHER;
 	d->memory_bytes += flow_table_memory_bytes(w->flows);
-	w->compressor = compressor_init(compressor);
+	w->codec = codec_init(codec, d->dictionaries);
+	governor_init(&w->governor);
+	if (w->codec == NULL)
+		return NULL;
 
 	for (unsigned b = 0; b < d->bridge_count; b++) {
+		w->codecs[b] = take(d, a->classes * sizeof(struct worker_codecs));
+		if (w->codecs[b] == NULL)
+			return NULL;
 		for (unsigned way = 0; way < WAYS; way++) {
 			snprintf(name, sizeof(name), "shaper%u.%u.%s", index, b,
 				way == WAY_UP ? "up" : "down");
@@ -421,6 +433,9 @@ static int make_workers(struct daemon *d, const struct policy *policy, char *err
 			d->memory_bytes += shaper_shared_memory_needed(a->classes, a->hosts);
 		}
 	}
+	d->dictionaries = dictionaries_init(take(d, dictionaries_bytes()));
+	if (d->dictionaries == NULL)
+		goto no_memory;
 	for (unsigned i = 0; i < d->worker_count; i++)
 		if ((d->workers[i] = make_worker(d, policy, i, hash_seed)) == NULL)
 			goto no_memory;
@@ -569,6 +584,7 @@ static void free_worker(struct worker *w)
 	if (w == NULL)
 		return;
 	for (unsigned b = 0; b < POLICY_BRIDGES_MAX; b++) {
+		rte_free(w->codecs[b]);
 		for (unsigned way = 0; way < WAYS; way++) {
 			if (w->shaper[b][way] != NULL)
 				shaper_destroy(w->shaper[b][way]);
@@ -581,7 +597,7 @@ static void free_worker(struct worker *w)
 		rte_free(w->peers[i].store_tx); /* the first of what was taken as one */
 	}
 	flow_table_destroy(w->flows);
-	rte_free(w->compressor);
+	rte_free(w->codec);
 	rte_free(w->other);
 	rte_free(w->peers);
 	if (w->measure != NULL)
@@ -616,6 +632,7 @@ void setup_stop(struct daemon *d)
 	free((void *)(uintptr_t)d->links);
 	rte_ring_free(d->punt);
 	rte_free(d->rcu);
+	rte_free(d->dictionaries);
 	rte_mempool_free(d->pool);
 	channel_server_destroy(d->channel);
 	if (eal_started)

@@ -16,6 +16,7 @@
 #include "dataplane/daemon.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/worker.h"
+#include "dataplane/worker_cost.h"
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
 
@@ -116,12 +117,18 @@ static void stage_measure(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
 	if (likely(!w->plan->bypass)) {
-		measure_bulk(pkts, n, w->now_ns, w->measure, w->measured);
-		if (measure_transactions_bulk(
-			    pkts, n, w->now_ns, w->transactions, w->measured) > 0)
+		if (measure_bulk(pkts, n, w->now_ns, w->measure, w->transactions, w->measured) > 0)
 			measure_datagrams_bulk(pkts, n, w->now_ns, w->datagrams, w->measured);
 	}
 	stage_end(w, STAGE_MEASURE, n, start);
+}
+
+void worker_flow_silent(void *worker, struct flow *flow)
+{
+	struct worker *w = worker;
+	uint32_t id = flow->class_id < w->measured ? flow->class_id : w->measured;
+
+	measure_silent(flow, w->now_ns, &w->datagrams[id]);
 }
 
 /* What crosses the WAN: up when it leaves, down when it comes, before the shaper has its say. */
@@ -234,15 +241,19 @@ static unsigned stage_schedule(struct worker *w)
 			 * port refuses now is better off in its queue. */
 			unsigned room = tx->owner ? TX_BUFFER - tx->count
 						  : rte_ring_free_count(tx->hand_over);
+			struct cost_mark mark;
+			cost_begin(w, &mark);
 			uint64_t start = stage_begin(w);
 			unsigned n = shaper_dequeue(
 				w->shaper[b][way], pkts, room < BURST ? room : BURST, w->now_ns);
 			stage_end(w, STAGE_SCHEDULE, n, start);
 			if (n == 0)
 				continue;
+			uint32_t cost = cost_of(w, pkts, n);
 			if (way == WAY_UP)
 				n = stage_compress(w, pkts, n);
 			transmit(w, pkts, n);
+			cost_end(w, &mark, cost, n);
 			total += n;
 		}
 	}
@@ -284,8 +295,10 @@ static bool may_bypass(const struct worker *w)
 	return true;
 }
 
-/* From decode to tx: packets that have been parsed, from a queue or from another worker. */
-static void carry(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+/* From decode to tx: packets that have been parsed, from a queue or from another worker. `mark` is
+ * where their way began. */
+static void carry(
+	struct worker *w, struct rte_mbuf **pkts, unsigned n, const struct cost_mark *mark)
 {
 	struct rte_mbuf *out[BURST];
 
@@ -308,10 +321,12 @@ static void carry(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	stage_classify(w, pkts, n);
 	if (w->links->count > 0)
 		n = worker_restore_l2(w, pkts, n);
+	uint32_t cost = cost_of(w, pkts, n);
 	stage_measure(w, pkts, n);
 	n = stage_queue(w, pkts, n, out);
 	n = stage_compress(w, out, n);
 	transmit(w, out, n);
+	cost_end(w, mark, cost, n);
 }
 
 /* Take over a new plan: the buckets and queues go on under it. A change of many classes takes the
@@ -327,8 +342,8 @@ static void adopt(struct worker *w, const struct plan *plan)
 				w->shaper[b][way], plan->shaper[b][way], w->now_ns);
 	w->adopting = !done;
 	if (done)
-		__atomic_store_n(&w->counters->policy_generation, plan->generation,
-			__ATOMIC_RELEASE);
+		__atomic_store_n(
+			&w->counters->policy_generation, plan->generation, __ATOMIC_RELEASE);
 }
 
 /* One time round. Returns how many packets it moved. */
@@ -336,6 +351,7 @@ static unsigned poll_once(struct worker *w)
 {
 	struct rte_mbuf *pkts[BURST];
 	const struct daemon *d = w->daemon;
+	struct cost_mark mark;
 	unsigned moved = 0, n;
 
 	const struct plan *plan = __atomic_load_n(&d->plan, __ATOMIC_ACQUIRE);
@@ -351,15 +367,18 @@ static unsigned poll_once(struct worker *w)
 		n = rte_ring_sc_dequeue_burst(w->steer_in, (void **)pkts, BURST, NULL);
 		if (n == 0)
 			break;
-		carry(w, pkts, n);
+		cost_begin(w, &mark);
+		carry(w, pkts, n, &mark);
 		moved += n;
 	}
 	for (unsigned i = 0; i < w->rx_count; i++) {
+		cost_begin(w, &mark);
 		n = stage_rx(w, &w->rx[i], pkts);
+		governor_burst(&w->governor, i, n == BURST, w->now_ns);
 		if (n == 0)
 			continue;
 		stage_parse(w, &w->rx[i], pkts, n);
-		carry(w, pkts, n);
+		carry(w, pkts, n, &mark);
 		moved += n;
 	}
 	moved += stage_schedule(w);

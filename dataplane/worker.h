@@ -11,7 +11,8 @@
 #include <rte_ring.h>
 
 #include "controlplane/channel/counters.h"
-#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/codec.h"
+#include "dataplane/compress/governor.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/flow/table.h"
 #include "dataplane/link/frame.h"
@@ -59,6 +60,22 @@ struct worker_class {
 	uint64_t passed[WORKER_PASSED]; /* not compressed, by reason from PASS_LINK_NO_PEER on */
 };
 
+/* What the stages took for timed bursts of one class and way alone: worker_cost.h. Written by the
+ * worker, read by the control thread. */
+struct worker_cost {
+	struct {
+		uint64_t cycles, packets;
+	} stage[STAGE_COUNT];
+};
+
+/* What the codecs did for a class, way up. Written by the worker, read by the control thread. */
+struct worker_codecs {
+	struct worker_codec {
+		uint64_t packets, bytes, wire_bytes; /* as compressed_* above */
+		uint64_t tried_bytes, cycles;
+	} by_number[CODEC_NUMBERS];
+};
+
 /* What a worker knows of one peer. Counters: written by the worker, read by the control thread. */
 struct worker_peer {
 	struct link_tx tx[LINK_WORKERS_MAX]; /* by receiving worker */
@@ -92,18 +109,21 @@ struct worker {
 	struct flow_table *flows; /* the control thread takes snapshots */
 	struct flow *other;	  /* by bridge, [0] unused: FLOW_OTHER of the bridges behind it */
 	struct shaper *shaper[POLICY_BRIDGES_MAX][WAYS];
-	struct shaper_room room;       /* of all of them */
-	struct measure_class *measure; /* worker_measure(); the control thread reads */
+	struct shaper_room room;	     /* of all of them */
+	struct measure_class *measure;	     /* worker_measure(); the control thread reads */
 	struct measure_datagrams *datagrams; /* the same of what is not TCP */
 	struct measure_transactions *transactions;
-	uint32_t measured;	       /* classes with ids below this have one of their own */
+	struct worker_cost *cost; /* by class id * WAYS + way, ids below `measured` */
+	uint32_t measured;	  /* classes with ids below this have one of their own */
 	struct worker_class
 		*classes[POLICY_BRIDGES_MAX][WAYS]; /* by class id; control thread reads */
 	struct worker_peer *peers;		    /* by peer index */
 	/* What left for the WAN or came from it, frames as there. The control thread reads. */
 	uint64_t wan_packets[POLICY_BRIDGES_MAX][WAYS], wan_bytes[POLICY_BRIDGES_MAX][WAYS];
-	struct compressor *compressor;
-	uint64_t ack_due_ns; /* of the stores: worker_acknowledge() */
+	struct worker_codecs *codecs[POLICY_BRIDGES_MAX]; /* by class id; control thread reads */
+	struct codec *codec;
+	struct governor governor; /* the control thread reads */
+	uint64_t ack_due_ns;	  /* of the stores: worker_acknowledge() */
 	struct {
 		bool is_to_keep;
 		uint32_t seq;
@@ -131,6 +151,9 @@ static inline struct measure_class *worker_measure(const struct worker *w, uint3
 {
 	return measure_class_of(w->measure, w->measured, class_id);
 }
+
+/* flow_table_on_silent() of its flow table; the context is the worker. */
+void worker_flow_silent(void *worker, struct flow *flow);
 
 /* The poll loop, run on the worker's lcore until worker->stop. Returns 0. */
 int worker_run(void *worker);

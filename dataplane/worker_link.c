@@ -82,8 +82,8 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int 
 		reason = DROP_RX_NO_MBUF;
 		goto drop;
 	}
-	int rc = link_decode(in, path, peer->rx, worker_store_of(w, (unsigned)sender, lane), out,
-		w->now_ns, &arrival);
+	int rc = link_decode(w->codec, in, path, peer->rx,
+		worker_store_of(w, (unsigned)sender, lane), out, w->now_ns, &arrival);
 	measure_link(w, peer, in, &arrival);
 	worker_store_received(w, (unsigned)sender, lane);
 	if (rc == LINK_IS_ACK) {
@@ -318,6 +318,90 @@ static enum reason may_link(
 	return REASON_NONE;
 }
 
+/* With no peer to say what it understands, or by the class's wish, everything is only counted. */
+static inline bool is_dry_run(const struct plan *plan, uint32_t class_id)
+{
+	return plan->compress == COMPRESS_DRY_RUN || plan->class_codec[class_id].dry_run;
+}
+
+/* How to compress a packet that is worth it, after a look for its flow's dictionary if that is due.
+ */
+static struct codec_method choose_method(struct worker *w, const struct rte_mbuf *m,
+	const struct link_path *path, const uint8_t *inner, uint32_t inner_len)
+{
+	const struct pkt *p = pkt_of(m);
+	const struct compress_class class = compress_for_link(
+		w->plan->class_codec[p->class_id], w->plan->policy->bridges[p->bridge].up_bps);
+	struct flow_codec *fc = &p->flow->codec;
+
+	struct codec_method method =
+		compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
+
+	if (w->governor.step > 0 || path->dictionaries == 0 ||
+		!compress_should_look(fc,
+			rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off),
+			p->payload_len))
+		return method;
+	compress_found(
+		fc, codec_find_dictionary(w->codec, method, path->dictionaries, inner, inner_len));
+	return compress_method(fc, &class, 0, path->codecs, path->dictionaries);
+}
+
+static void count_codec(struct worker *w, const struct pkt *p, uint8_t number,
+	uint32_t original_bytes, uint32_t wire_bytes, uint64_t cycles)
+{
+	struct worker_codec *k = &w->codecs[p->bridge][p->class_id].by_number[number];
+
+	k->tried_bytes += original_bytes;
+	k->cycles += cycles;
+	if (wire_bytes == 0)
+		return;
+	k->packets++;
+	k->bytes += original_bytes;
+	k->wire_bytes += wire_bytes;
+}
+
+/* Of a link frame with a blob of `len` bytes; 0: there is no blob. */
+static inline uint32_t wire_bytes_of(const struct link_path *path, uint32_t len)
+{
+	return len == 0 ? 0 : link_headers_bytes(path) + len;
+}
+
+/* Write the blob as references to what the peer keeps. Returns its length, or 0: that does not pay,
+ * or there is no store. */
+static uint32_t by_store(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
+	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room)
+{
+	uint64_t start = rte_rdtsc();
+	uint32_t len;
+
+	if (room == 0 || inner_len == 0)
+		return 0;
+	len = worker_store_encode(w, peer, lane, m, inner, inner_len, blob, room);
+	if (w->at_hand.is_to_keep)
+		count_codec(w, pkt_of(m), LINK_CODEC_STORE, m->pkt_len,
+			wire_bytes_of(&w->links->path[peer], len), rte_rdtsc() - start);
+	return len;
+}
+
+/* Write the blob by the codec that the class asks for, which goes to *number. Returns its length or
+ * 0. */
+static uint32_t by_class(struct worker *w, const struct rte_mbuf *m, const struct link_path *path,
+	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room, uint8_t *number)
+{
+	uint64_t start = rte_rdtsc();
+	struct codec_method method = choose_method(w, m, path, inner, inner_len);
+	int n = room == 0 || inner_len == 0
+			? 0
+			: codec_encode(w->codec, method, inner, inner_len, blob, room);
+	uint32_t len = n > 0 ? (uint32_t)n : 0;
+
+	*number = method.number;
+	count_codec(w, pkt_of(m), method.number, m->pkt_len, wire_bytes_of(path, len),
+		rte_rdtsc() - start);
+	return len;
+}
+
 /*
  * Compress one packet for its peer. Returns the link frame, which takes the packet's place, or NULL
  * if it goes out as it is; then *reason says why. In dry-run everything but the replacing is done.
@@ -328,14 +412,21 @@ static struct rte_mbuf *compress_packet(
 	struct pkt *p = pkt_of(m);
 	struct flow *f = p->flow;
 	/* In dry-run no peer is needed: reckon with a tunnel over plain IPv4. */
-	static const struct link_path dry_path = {
-		.family = 4, .session_id = 1, .path_mtu = 1500, .peer_workers = 1, .alive = true};
-	bool dry = w->plan->compress == COMPRESS_DRY_RUN;
+	static const struct link_path dry_path = {.family = 4,
+		.session_id = 1,
+		.path_mtu = 1500,
+		.peer_workers = 1,
+		.alive = true,
+		.codecs = LINK_CODECS,
+		.dictionaries = UINT16_MAX};
+	bool dry = is_dry_run(w->plan, p->class_id);
 	unsigned peer = dry ? 0 : f->peer - 1u;
 	const struct link_path *path = dry ? &dry_path : &w->links->path[peer];
 	uint32_t inner_len, room;
 
 	*reason = dry ? REASON_NONE : may_link(w, m, path);
+	if (*reason == REASON_NONE && w->governor.step == GOVERNOR_BYPASS)
+		*reason = PASS_LINK_BUSY;
 	if (*reason != REASON_NONE)
 		return NULL;
 	*reason = compress_should_try(&f->codec,
@@ -350,19 +441,14 @@ static struct rte_mbuf *compress_packet(
 	const uint8_t *inner = link_inner(path, m, &inner_len);
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
-	uint8_t codec = LINK_CODEC_STORE, lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
-	int len = dry || room == 0 || inner_len == 0 ? 0
-						     : (int)worker_store_encode(w, peer, lane, m,
-							       inner, inner_len, blob, room);
-	if (len == 0) {
-		codec = LINK_CODEC_LZ4;
-		len = room == 0 || inner_len == 0
-			      ? 0
-			      : compressor_lz4(w->compressor, inner, inner_len, blob, room, 1);
-	}
+	uint8_t number = LINK_CODEC_STORE,
+		lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
+	uint32_t len = dry ? 0 : by_store(w, peer, lane, m, inner, inner_len, blob, room);
+	if (len == 0)
+		len = by_class(w, m, path, inner, inner_len, blob, room, &number);
+	uint32_t wire_bytes = wire_bytes_of(path, len);
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;
-	uint32_t wire_bytes = len <= 0 ? 0 : link_headers_bytes(path) + (uint32_t)len;
 	compress_result(&f->codec, m->pkt_len, wire_bytes);
 	if (wire_bytes == 0) {
 		*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
@@ -375,7 +461,7 @@ static struct rte_mbuf *compress_packet(
 		return NULL;
 
 	struct worker_peer *to = &w->peers[peer];
-	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, codec, (uint32_t)len, out,
+	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, number, len, out,
 		    w->now_ns) != 0) {
 		*reason = PASS_LINK_NO_FIT;
 		rte_pktmbuf_reset(out);
@@ -389,7 +475,7 @@ static struct rte_mbuf *compress_packet(
 	shaper_settle(w->shaper[p->bridge][WAY_UP], m, out->pkt_len);
 	c->bytes += m->pkt_len - out->pkt_len; /* transmit() counts the link frame */
 	f->saved_bytes[WAY_UP] += m->pkt_len - out->pkt_len;
-	if (codec == LINK_CODEC_STORE)
+	if (number == LINK_CODEC_STORE)
 		to->store_saved += m->pkt_len - out->pkt_len;
 	*pkt_of(out) = *p;
 	pkt_of(out)->wire_bytes = out->pkt_len;
@@ -403,8 +489,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 	const struct plan *plan = w->plan;
 	unsigned tried = 0;
 
-	if (plan->compress == COMPRESS_OFF ||
-		(plan->compress == COMPRESS_ON && w->links->count == 0))
+	if (plan->compress == COMPRESS_OFF || (w->links->count == 0 && !plan->dry_runs))
 		return n;
 	for (unsigned i = 0; i < n; i++) {
 		const struct pkt *p = pkt_of(pkts[i]);
@@ -412,7 +497,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		enum reason reason;
 
 		if (p->way != WAY_UP || !plan->class_compress[p->class_id] ||
-			!(p->flags & PKT_IP) || (plan->compress == COMPRESS_ON && f->peer == 0))
+			!(p->flags & PKT_IP) || (f->peer == 0 && !is_dry_run(plan, p->class_id)))
 			continue;
 		struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
 		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);

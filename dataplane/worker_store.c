@@ -125,8 +125,8 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
 	if (!store_find(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, &p->flow->codec))
 		return 0;
-	return store_encode(
-		s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, w->compressor, blob, room);
+	return store_encode(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq,
+		codec_compressor(w->codec), blob, room);
 }
 
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)

@@ -4,8 +4,12 @@
 calls this; by hand: sudo tests/run.py [--list] [NAME...], where NAME is a part of a test's name.
 
 Every test is a program. If it prints "N passed, N failed[, N skipped]", those figures count, else it
-counts as one by its exit code (77: skipped). A test that fails shows the end of its output. Unit
-tests and fuzz targets run side by side, one a CPU; whatever has a daemon in it runs alone.
+counts as one by its exit code (77: skipped). A test that fails shows the end of its output. What
+meson may run in parallel (the unit tests) and fuzz targets run side by side, one a CPU. What has a
+daemon in it runs alone; two at a time where the script has this line, because it waits more than it
+works, and checks no time and no rate that another such test would spoil:
+
+    # tests/run.py: beside others
 """
 import argparse
 import concurrent.futures
@@ -21,6 +25,10 @@ import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
+BESIDE_OTHERS = "\n# tests/run.py: beside others\n"
+CPUS = len(os.sched_getaffinity(0))
+# How many tests of a kind run at the same time, and in which order the kinds come.
+LANES = {"parallel": CPUS, "beside others": min(CPUS, 2), "alone": 1}
 SUMMARY = re.compile(rb"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 SANITIZERS = {
     # The EAL keeps what it has allocated until the process ends: no leak check for whole daemons.
@@ -30,31 +38,33 @@ SANITIZERS = {
 
 
 class Test:
-    def __init__(self, name, command, timeout, env=None, folder=TOP):
+    def __init__(self, name, command, timeout, env=None, folder=TOP, parallel=False):
         self.name, self.command, self.timeout = name, [str(c) for c in command], timeout
         self.folder = folder
         self.env = {**os.environ, **(env or {})}
+        self.kind = "parallel" if parallel else self._kind_of_script()
 
-    def has_company(self):
-        """Whether others may run at the same time."""
-        return "unit/" in self.name or self.name.startswith("fuzz/")
+    def _kind_of_script(self):
+        for word in self.command:
+            if word.endswith(".py") and BESIDE_OTHERS in pathlib.Path(word).read_text("utf-8"):
+                return "beside others"
+        return "alone"
 
 
 def meson_tests(folder, label, env=None):
     """Unit and system tests as registered with meson."""
     out = subprocess.run(["meson", "introspect", "--tests", folder], capture_output=True, check=True)
-    return [Test(f"{label}{'/'.join(t['suite'])[7:]}/{t['name']}", t["cmd"], t["timeout"] or 300,
-                 {**t["env"], **(env or {})}, t["workdir"] or folder)
+    slower = 4 if env else 1  # by sanitizers; what hangs, hangs for longer than that
+    return [Test(f"{label}{'/'.join(t['suite'])[7:]}/{t['name']}", t["cmd"],
+                 (t["timeout"] or 300) * slower,
+                 {**t["env"], **(env or {})}, t["workdir"] or folder, t["is_parallel"])
             for t in json.loads(out.stdout)]
 
 
 def lab_tests(build, label, env=None):
-    """The two-site lab, and the demo on top of it."""
-    demo = [sys.executable, TOP / "tools/demo.py"] if env else [TOP / "tools/demo"]
-    env = {"BUILD": str(build), **(env or {})}
-    return [Test(f"{label}lab/{path.stem}", [path], 600, env)
-            for path in sorted((TOP / "tests/lab").glob("*_test.py"))] + [
-                Test(f"{label}demo", demo, 600, env)]
+    """The two-site lab."""
+    return [Test(f"{label}lab/{path.stem}", [path], 600, {"BUILD": str(build), **(env or {})})
+            for path in sorted((TOP / "tests/lab").glob("*_test.py"))]
 
 
 def fuzz_tests(build, seconds, scratch):
@@ -74,8 +84,9 @@ def fuzz_tests(build, seconds, scratch):
                                            "-rss_limit_mb=4096", f"-artifact_prefix={scratch}/",
                                            # Not 77, libFuzzer's own: that is "skipped" here.
                                            "-error_exitcode=1", "-timeout_exitcode=1",
-                                           corpus], seconds + 120, SANITIZERS))
-    return tests
+                                           corpus], seconds + 120, SANITIZERS, parallel=True))
+    return tests + [Test("clang_warnings", [TOP / "tests/clang_warnings.py", build], 600,
+                         parallel=True)]
 
 
 running = set()  # processes of tests
@@ -124,6 +135,20 @@ def timed_run(test):
     return (*run(test), time.monotonic() - begin)
 
 
+def run_all(tests):
+    """Runs them, kind by kind; (test, result) of each, in order."""
+    for kind, lanes in LANES.items():
+        group = [t for t in tests if t.kind == kind]
+        with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+            try:
+                yield from zip(group, pool.map(timed_run, group))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(running):
+                    os.killpg(process.pid, signal.SIGTERM)
+                raise
+
+
 def tell(test, passed, failed, skipped, text, seconds):
     """Prints what became of a test; (passed, failed, skipped)."""
     word = "FAIL" if failed else "ok" if passed else "skip"
@@ -141,7 +166,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="the plain build only")
-    parser.add_argument("--fuzz-seconds", type=int, default=15, help="for each target")
+    parser.add_argument("--fuzz-seconds", type=int, default=10, help="for each target")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plain = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
@@ -153,6 +178,8 @@ def main():
         if fuzz.is_dir() and not args.quick:
             tests += fuzz_tests(fuzz, args.fuzz_seconds, pathlib.Path(scratch))
         tests += lab_tests(plain, "")
+        # Not under sanitizers: rates and delays of what lab tests have there too.
+        tests.append(Test("demo", [TOP / "tools/demo"], 600, {"BUILD": str(plain)}))
         if asan.is_dir() and not args.quick:
             tests += lab_tests(asan, "asan/", SANITIZERS)
         tests = [t for t in tests if not args.names or any(n in t.name for n in args.names)]
@@ -160,18 +187,8 @@ def main():
             print("\n".join(t.name for t in tests))
             return 0
         total = [0, 0, 0]
-        company = [t for t in tests if t.has_company()]
-        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            try:
-                for test, result in zip(company, pool.map(timed_run, company)):
-                    total = [a + b for a, b in zip(total, tell(test, *result))]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(running):
-                    os.killpg(process.pid, signal.SIGTERM)
-                raise
-        for test in (t for t in tests if not t.has_company()):
-            total = [a + b for a, b in zip(total, tell(test, *timed_run(test)))]
+        for test, result in run_all(tests):
+            total = [a + b for a, b in zip(total, tell(test, *result))]
     passed, failed, skipped = total
     if passed + failed == 0:
         failed = 1

@@ -191,6 +191,11 @@ install_packages() {
 
 # build [DIR [MESON-OPTION...]]: configures DIR (default: $BUILD) if it is new, then builds it.
 build() {
+	configure "$@"
+	compile "${1:-$BUILD}"
+}
+
+configure() {
 	local dir=${1:-$BUILD} log
 	[ $# -eq 0 ] || shift
 
@@ -203,8 +208,16 @@ build() {
 			die "meson could not configure $dir (its last lines are above)"
 		fi
 	fi
+	rm -f "$log"
+}
+
+# compile DIR [TARGET...]: all of it without.
+compile() {
+	local dir=$1 log
+
+	log=$(mktemp)
 	say "building $dir"
-	if ! ninja -C "$dir" >"$log" 2>&1; then
+	if ! ninja -C "$@" >"$log" 2>&1; then
 		tail -n 40 "$log" >&2
 		rm -f "$log"
 		die "the build in $dir failed (its last lines are above)"

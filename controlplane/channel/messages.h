@@ -235,8 +235,9 @@ struct flow_tcp_record {
 	uint64_t lost_before[CHANNEL_WAYS]; /* retransmissions: the original never got here, */
 	uint64_t lost_after[CHANNEL_WAYS];  /* it had passed, */
 	uint64_t needless[CHANNEL_WAYS];    /* or had been acknowledged; */
-	uint64_t timeouts[CHANNEL_WAYS]; /* those of them that a timer caused; the others are fast */
-	uint64_t dsacks[CHANNEL_WAYS];	 /* came twice, says the receiver */
+	uint64_t
+		timeouts[CHANNEL_WAYS]; /* those of them that a timer caused; the others are fast */
+	uint64_t dsacks[CHANNEL_WAYS];	/* came twice, says the receiver */
 	uint64_t duplicates[CHANNEL_WAYS]; /* copies that the network made */
 	uint64_t reordered[CHANNEL_WAYS];
 	uint64_t reorder_max_bytes[CHANNEL_WAYS];
@@ -300,6 +301,7 @@ struct peer_record {
 
 /* paths: one record per configured peer: what its link frames in data lanes (not its hellos) tell
  * of the way from it to here. Distributions are of the window, all else is since the start. */
+#define CHANNEL_N_REORDERING 4
 #define CHANNEL_SIZES 8 /* 1, 2, 3..4, 5..8, ... 33..64, more */
 struct path_record {
 	char name[CHANNEL_NAME_MAX];
@@ -311,6 +313,7 @@ struct path_record {
 	uint64_t loss_runs[CHANNEL_SIZES];   /* loss periods by their length */
 	uint64_t extents[CHANNEL_SIZES];     /* reordered packets by their extent, RFC 4737 */
 	uint64_t extent_unknown, extent_max;
+	uint64_t n_reordered[CHANNEL_N_REORDERING]; /* behind n and more higher ones, RFC 4737 */
 	uint64_t late_mean_ns, late_max_ns;  /* reordered packets, behind the one that overtook */
 	uint64_t has_delay;		     /* 1: the next two mean something */
 	int64_t delay_ns;		     /* least one-way delay of the last 10 to 20 s */
@@ -334,10 +337,10 @@ struct peer_class_record {
 /* rtt: one record per class (all bridges). */
 struct rtt_record {
 	char class_name[CHANNEL_NAME_MAX];
-	uint64_t window_ns;	     /* that it covers; 0: nothing, there are no figures */
-	struct channel_dist lan;     /* box to the LAN host and back */
-	struct channel_dist wan;     /* box to the WAN host and back */
-	struct channel_dist connect; /* SYN to the handshake's last ACK, seen at the box */
+	uint64_t window_ns;		   /* that it covers; 0: nothing, there are no figures */
+	struct channel_dist lan;	   /* box to the LAN host and back */
+	struct channel_dist wan;	   /* box to the WAN host and back */
+	struct channel_dist connect;	   /* SYN to the handshake's last ACK, seen at the box */
 	uint64_t lan_delayed, wan_delayed; /* samples that the host seems to have waited with */
 	/* The same halves, [0] lan and [1] wan, by what is not TCP. */
 	struct channel_dist icmp[2]; /* echo */
@@ -345,11 +348,14 @@ struct rtt_record {
 	struct channel_dist quic[2]; /* spin bit */
 };
 
-/* transactions: one record per class (all bridges). Times are taken at the box. */
+/* transactions: one record per class (all bridges), then one with class_name "" for all, also of
+ * classes that are gone. Times are taken at the box. */
 struct transactions_record {
 	char class_name[CHANNEL_NAME_MAX];
-	/* TCP in general. Rates are of the last full second, in thousandths. */
+	/* TCP in general. Rates are of the last full second, in thousandths; UINT64_MAX: not known.
+	 */
 	uint64_t connections, connections_failed, connections_per_s_1000;
+	uint64_t open; /* connections open now, or at the end of a capture */
 	uint64_t used; /* connections on which there was a request */
 	uint64_t requests, requests_per_s_1000, responses;
 	uint64_t aborted; /* the connection ended before the response began */
@@ -363,8 +369,9 @@ struct transactions_record {
 	/* TLS handshakes: begun, complete, refused by an alert. */
 	uint64_t tls_hellos, tls_handshakes, tls_alerts;
 	struct channel_dist tls;
-	/* DNS over UDP, of both halves together. */
+	/* DNS, of both halves together; sent again and timed out are of UDP only. */
 	uint64_t dns_queries, dns_again, dns_answers, dns_servfail, dns_nxdomain, dns_timeouts;
+	uint64_t dns_tcp_queries; /* among dns_queries */
 	struct channel_dist dns;
 };
 
@@ -389,13 +396,18 @@ struct loss_record {
 	uint64_t connections, syn_retries, refused, timed_out, resets;
 };
 
-/* box: one record per class and way (all bridges). */
+/* box: one record per class and way (all bridges). What the stages took (enum stage) is since the
+ * start, of timed bursts that were of the one class and way alone. */
+#define CHANNEL_STAGES 16 /* room for them */
 struct box_record {
 	char class_name[CHANNEL_NAME_MAX];
 	uint64_t way;
 	uint64_t window_ns;	   /* that it covers; 0: nothing, there are no figures */
 	struct channel_dist box;   /* from rx to tx */
 	struct channel_dist queue; /* part of it: waiting in shape/ */
+	struct {
+		uint64_t cycles, packets;
+	} stage[CHANNEL_STAGES];
 };
 
 /* history: the rows of one subject, 10 s each, oldest first. */
@@ -442,24 +454,42 @@ struct compression_record {
 	uint64_t compressed_in_bytes, compressed_out_bytes; /* payloads of those */
 	uint64_t dry_saved_bytes; /* dry-run: what would have been saved */
 	/* Not compressed, by the reason's name in reasons.def. */
-	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, retransmit, low_ttl, off;
+	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, busy, retransmit, low_ttl, off;
 	uint64_t codec_cycles; /* TSC cycles for compressed_in_bytes and what did not pay */
 	uint64_t codec_bytes;  /* bytes that the codec was tried on */
+};
+
+/* codecs: one record per class and codec that was tried on packets of it. */
+struct codec_record {
+	char class_name[CHANNEL_NAME_MAX];
+	char codec[CHANNEL_NAME_MAX];
+	uint64_t packets;	      /* that it made smaller */
+	uint64_t in_bytes, out_bytes; /* frames of those before, and their link frames */
+	uint64_t tried_bytes;	      /* of all frames that it was tried on */
+	uint64_t cycles;	      /* TSC, for those */
+};
+
+/* governors: one record per worker. */
+struct governor_record {
+	uint64_t worker;
+	uint64_t step;	       /* 0: as configured, 1 and 2: faster, 3: does not compress */
+	uint64_t ups, downs;   /* steps taken: to less work, and back */
+	uint64_t busy_packets; /* passed uncompressed meanwhile */
 };
 
 /* stores: one record per peer that has memory for repeated data. */
 struct store_record {
 	char peer[CHANNEL_NAME_MAX];
-	uint64_t memory_bytes;	/* of all workers, both ways */
-	uint64_t slots;		/* packets that are kept to be referred to, of all lanes */
-	uint64_t oldest_ns;	/* age of the oldest of them */
-	uint64_t hits, misses;	/* packets looked up */
-	uint64_t hit_bytes;	/* of pieces sent as references */
-	uint64_t saved_bytes;	/* frames before, less their link frames */
-	uint64_t kept;		/* packets, over all sessions */
+	uint64_t memory_bytes;	 /* of all workers, both ways */
+	uint64_t slots;		 /* packets that are kept to be referred to, of all lanes */
+	uint64_t oldest_ns;	 /* age of the oldest of them */
+	uint64_t hits, misses;	 /* packets looked up */
+	uint64_t hit_bytes;	 /* of pieces sent as references */
+	uint64_t saved_bytes;	 /* frames before, less their link frames */
+	uint64_t kept;		 /* packets, over all sessions */
 	uint64_t unacknowledged; /* of these, that the peer has not said it keeps */
-	uint64_t refused;	/* references that the peer could not follow */
-	uint64_t voided;	/* times a lane began anew for that */
+	uint64_t refused;	 /* references that the peer could not follow */
+	uint64_t voided;	 /* times a lane began anew for that */
 	uint64_t rx_kept, rx_expanded, rx_missing, acks_sent;
 };
 

@@ -64,7 +64,9 @@ const struct command commands[] = {
 		"appliance, or of a link, class or peer.",
 		cmd_show_history},
 	{"show compression", "[--class CLASS]",
-		"Each class's bytes before and after, and why packets were not compressed.",
+		"Each class's bytes before and after, why packets were not compressed, what each "
+		"codec "
+		"did, and whether a worker has time for it.",
 		cmd_show_compression},
 	{"show drops", "[--all]", "Why packets were dropped or passed untreated.", cmd_show_drops},
 	{"show policy", "", "Which policy is in force, since when, from which file.",
@@ -77,7 +79,8 @@ const struct command commands[] = {
 		"[aqm-target TIME|auto] [ecn on|off] [police none|srtcm|trtcm|trtcm-4115] "
 		"[cir RATE] [cbs SIZE|auto] [pir RATE] [pbs SIZE|auto] [eir RATE] [ebs SIZE|auto] "
 		"[colour-aware on|off] [green pass|drop|DSCP] [yellow pass|drop|DSCP] [red "
-		"pass|drop|DSCP] [compress on|off]",
+		"pass|drop|DSCP] [compress on|off] "
+		"[dry-run on|off] [codec auto|lz4|zstd] [acceleration N] [zstd-level N]",
 		"Change a class at once, until the next policy apply or restart. Words and values "
 		"are those of the configuration file; on is true there, off is false.",
 		cmd_set_class},
@@ -93,8 +96,9 @@ const struct command commands[] = {
 		"Change a bridge's shaped rates, how far they may follow the WAN down, what is "
 		"charged with each packet, or whom its STAMP reflector answers, at once.",
 		cmd_set_link},
-	{"set compression", "on|off|dry-run",
-		"Switch compression; dry-run counts what it would save.", cmd_set_compression},
+	{"set compression", "on|off|dry-run [class CLASS]",
+		"Switch compression, of all or of a class; dry-run counts what it would save.",
+		cmd_set_compression},
 	{"set bypass", "on|off", "on: only forward, nothing is shaped, measured or compressed.",
 		cmd_set_bypass},
 	{"policy check", "FILE", "Find everything wrong with a configuration, change nothing.",

@@ -29,10 +29,80 @@ static const struct column columns[] = {
 	COLUMN(COUNT, "small", "SMALL", compression_row, r.small),
 	COLUMN(COUNT, "backoff", "BACK-OFF", compression_row, r.backoff),
 	COLUMN(COUNT, "unproven", "UNPROVEN", compression_row, r.unproven),
+	COLUMN(COUNT, "busy", "BUSY", compression_row, r.busy),
 	COLUMN(COUNT, "retransmit", "RETRANSMIT", compression_row, r.retransmit),
 	COLUMN(COUNT, "low_ttl", "LOW TTL", compression_row, r.low_ttl),
 	COLUMN(COUNT, "off", "OFF", compression_row, r.off),
 };
+
+struct codec_row {
+	struct codec_record r;
+	double ratio, cycles_per_byte;
+};
+
+static const struct column codec_columns[] = {
+	COLUMN(TEXT, "class", "CLASS", codec_row, r.class_name),
+	COLUMN(TEXT, "codec", "CODEC", codec_row, r.codec),
+	COLUMN(COUNT, "packets_compressed", "COMPRESSED", codec_row, r.packets),
+	COLUMN(BYTES, "in_bytes", "BEFORE", codec_row, r.in_bytes),
+	COLUMN(BYTES, "out_bytes", "ON WIRE", codec_row, r.out_bytes),
+	COLUMN(RATIO, "ratio", "RATIO", codec_row, ratio),
+	COLUMN(BYTES, "tried_bytes", "TRIED", codec_row, r.tried_bytes),
+	COLUMN(RATIO, "cycles_per_byte", "CYCLES/B", codec_row, cycles_per_byte),
+};
+
+static const char *const step_words[] = {"as configured", "faster", "fastest", "none", NULL};
+
+static const struct column governor_columns[] = {
+	COLUMN(COUNT, "worker", "WORKER", governor_record, worker),
+	COLUMN_OF_WORDS("compresses", "COMPRESSES", governor_record, step, step_words),
+	COLUMN(COUNT, "steps_down", "STEPS DOWN", governor_record, ups),
+	COLUMN(COUNT, "steps_back", "STEPS BACK", governor_record, downs),
+	COLUMN(COUNT, "busy_packets", "BUSY", governor_record, busy_packets),
+};
+
+/* By class and codec. */
+static int show_by_codec(struct cli *cli, const char *class)
+{
+	struct rows rows = {.row_bytes = sizeof(struct codec_row)}, records;
+	struct page_request request = {0};
+
+	if (cli_list(cli, MESSAGE_CODECS, &request, &records) != 0)
+		return 1;
+	for (size_t i = 0; i < records.count; i++) {
+		const struct codec_record *r = rows_at(&records, i);
+		struct codec_row *row;
+
+		if (class != NULL && strcmp(class, r->class_name) != 0)
+			continue;
+		row = rows_add(&rows);
+		if (row == NULL)
+			break;
+		row->r = *r;
+		row->ratio = cli_share(r->in_bytes, r->out_bytes);
+		row->cycles_per_byte = cli_share(r->cycles, r->tried_bytes);
+	}
+	out_text(&cli->out, "\n");
+	out_table(&cli->out, "codecs", codec_columns, COUNT_OF(codec_columns), &rows,
+		"no codec has been tried yet");
+	rows_free(&rows);
+	rows_free(&records);
+	return 0;
+}
+
+static int show_governors(struct cli *cli)
+{
+	struct page_request request = {0};
+	struct rows records;
+
+	if (cli_list(cli, MESSAGE_GOVERNORS, &request, &records) != 0)
+		return 1;
+	out_text(&cli->out, "\n");
+	out_table(&cli->out, "governors", governor_columns, COUNT_OF(governor_columns), &records,
+		"no workers");
+	rows_free(&records);
+	return 0;
+}
 
 struct store_row {
 	struct store_record r;
@@ -113,5 +183,6 @@ int cmd_show_compression(struct cli *cli, int argc, char **argv)
 	out_table(&cli->out, "compression", columns, COUNT_OF(columns), &rows, "no classes");
 	rows_free(&rows);
 	rows_free(&records);
-	return show_stores(cli);
+	return show_by_codec(cli, options[0].value) != 0 || show_governors(cli) != 0 ||
+	       show_stores(cli) != 0;
 }

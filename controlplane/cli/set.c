@@ -24,7 +24,8 @@ static const struct word class_words[] = {{"rate", true, "none"}, {"ceil", true,
 	{"police", false, NULL}, {"cir", true, "none"}, {"cbs", true, "auto"},
 	{"pir", true, "none"}, {"pbs", true, "auto"}, {"eir", true, "none"}, {"ebs", true, "auto"},
 	{"colour-aware", false, NULL}, {"green", false, NULL}, {"yellow", false, NULL},
-	{"red", false, NULL}, {"compress", false, NULL}};
+	{"red", false, NULL}, {"compress", false, NULL}, {"dry-run", false, NULL},
+	{"codec", false, NULL}, {"acceleration", false, NULL}, {"zstd-level", false, NULL}};
 
 static const struct word link_words[] = {{"up", true, "unlimited"}, {"down", true, "unlimited"},
 	{"up-min", true, "none"}, {"down-min", true, "none"}, {"overhead", false, NULL},
@@ -158,12 +159,24 @@ int cmd_set_flow_rate(struct cli *cli, int argc, char **argv)
 int cmd_set_compression(struct cli *cli, int argc, char **argv)
 {
 	struct set_compression_request request = {0};
+	struct set_class_request class = {
+		.count = 2, .settings = {{"compress", "true"}, {"dry_run", "false"}}};
 
-	if (argc != 1)
-		return cli_error(cli, -EINVAL, "set compression takes one of off, on, dry-run");
+	if (argc != 1 && (argc < 2 || strcmp(argv[1], "class") != 0 || argc > 3))
+		return cli_error(cli, -EINVAL,
+			"set compression takes one of off, on, dry-run; then class and a name, or "
+			"nothing");
 	if (cli_word(cli, "compression", argv[0], out_compression_words, &request.mode) != 0)
 		return 1;
-	return cli_change(cli, MESSAGE_SET_COMPRESSION, &request);
+	if (argc == 1)
+		return cli_change(cli, MESSAGE_SET_COMPRESSION, &request);
+	if (read_name(cli, "class", argc - 2, argv + 2, class.name) != 0)
+		return 1;
+	if (request.mode == COMPRESSION_OFF)
+		strcpy(class.settings[0].value, "false");
+	if (request.mode == COMPRESSION_DRY_RUN)
+		strcpy(class.settings[1].value, "true");
+	return cli_change(cli, MESSAGE_SET_CLASS, &class);
 }
 
 int cmd_set_bypass(struct cli *cli, int argc, char **argv)

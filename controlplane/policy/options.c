@@ -24,6 +24,8 @@ static const struct option_word poll_words[] = {
 	{"adaptive", POLL_ADAPTIVE}, {"busy", POLL_BUSY}, {NULL, 0}};
 static const struct option_word compress_words[] = {
 	{"on", COMPRESS_ON}, {"off", COMPRESS_OFF}, {"dry-run", COMPRESS_DRY_RUN}, {NULL, 0}};
+static const struct option_word codec_words[] = {{"auto", POLICY_CODEC_AUTO},
+	{"lz4", POLICY_CODEC_LZ4}, {"zstd", POLICY_CODEC_ZSTD}, {NULL, 0}};
 static const struct option_word framing_words[] = {{"tunnel", FRAMING_TUNNEL}, {NULL, 0}};
 static const struct option_word path_words[] = {
 	{"routed", PATH_ROUTED}, {"bridged", PATH_BRIDGED}, {NULL, 0}};
@@ -154,6 +156,13 @@ static const struct option class[] = {
 	{"red", OPTION_ACTION, C(police.action[2]), .max = 63, .words = action_words,
 		.fallback = "drop"},
 	{"compress", OPTION_BOOL, C(compress), .fallback = "false", .per_flow = true},
+	{"dry_run", OPTION_BOOL, C(dry_run), .fallback = "false", .per_flow = true},
+	{"codec", OPTION_WORD, C(codec), .words = codec_words, .fallback = "auto",
+		.per_flow = true},
+	{"acceleration", OPTION_INT, C(acceleration), .min = 1, .max = 64, .fallback = "1",
+		.per_flow = true},
+	{"zstd_level", OPTION_INT, C(zstd_level), .min = 1, .max = 3, .fallback = "1",
+		.per_flow = true},
 	{"private", OPTION_BOOL, C(is_private), .fallback = "false", .per_flow = true},
 };
 

@@ -39,6 +39,7 @@ enum policy_police { POLICE_NONE, POLICE_SRTCM, POLICE_TRTCM, POLICE_TRTCM_4115 
 
 enum policy_poll { POLL_ADAPTIVE, POLL_BUSY };
 enum policy_compress { COMPRESS_OFF, COMPRESS_ON, COMPRESS_DRY_RUN };
+enum policy_codec { POLICY_CODEC_AUTO, POLICY_CODEC_LZ4, POLICY_CODEC_ZSTD };
 /* Whom the STAMP reflector answers (RFC 8762): nobody, the peers of the bridge, everybody. */
 enum policy_reflector { REFLECTOR_OFF, REFLECTOR_PEERS, REFLECTOR_ANY };
 enum policy_framing { FRAMING_TUNNEL };
@@ -134,6 +135,10 @@ struct policy_class {
 	uint32_t aqm_target_ns;	    /* 0: as the RFC of that AQM says */
 	bool ecn;		    /* AQM marks what can be marked instead of dropping it */
 	bool compress;
+	bool dry_run; /* compresses only to count what it would save */
+	enum policy_codec codec;
+	uint8_t acceleration; /* of LZ4 */
+	uint8_t zstd_level;
 	bool is_private; /* its data serves no other packet's compression */
 	struct policy_police_options police;
 };

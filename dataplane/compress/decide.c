@@ -5,7 +5,11 @@
  */
 #include "dataplane/compress/decide.h"
 
-#include <stdbool.h>
+#include <assert.h>
+
+#include "dataplane/compress/governor.h"
+
+static_assert(DICTIONARY_IDS <= 16, "an id in four bits of flow_codec.h");
 
 /*
  * 64 bytes of the payload, in 16 groups of 4 spread over it, hold 2,016 pairs. Of independent
@@ -44,7 +48,7 @@ static void failed(struct flow_codec *fc)
 		fc->state = FLOW_CODEC_PROBE;
 		return;
 	}
-	fc->skip = 1u << fc->back_off;
+	fc->skip = (uint8_t)(1u << fc->back_off);
 }
 
 enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, uint32_t len)
@@ -73,4 +77,64 @@ void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wi
 	fc->fails = 0;
 	fc->back_off = 0;
 	fc->saved_bytes += original_bytes - wire_bytes;
+}
+
+struct compress_class compress_for_link(struct compress_class class, uint64_t up_bps)
+{
+	if (class.codec != CODEC_RAW)
+		return class;
+	class.codec = up_bps > 0 && up_bps <= COMPRESS_LEVEL_1_BPS ? CODEC_ZSTD : CODEC_LZ4;
+	class.level = up_bps <= COMPRESS_LEVEL_3_BPS ? 3 : 1;
+	return class;
+}
+
+static bool has(unsigned bits, unsigned bit)
+{
+	return bits >> bit & 1;
+}
+
+struct codec_method compress_method(const struct flow_codec *fc, const struct compress_class *class,
+	unsigned step, uint8_t codecs, uint16_t dictionaries)
+{
+	static const uint8_t least[GOVERNOR_BYPASS] = {1, 4, 8};
+	struct codec_method method = {.number = CODEC_RAW};
+	uint8_t dictionary = has(dictionaries, fc->dictionary) ? fc->dictionary : 0;
+
+	/* A peer without LZ4 leaves no choice. */
+	if (has(codecs, CODEC_ZSTD) &&
+		((step == 0 && class->codec == CODEC_ZSTD) || !has(codecs, CODEC_LZ4))) {
+		method.number = CODEC_ZSTD;
+		method.effort = step == 0 ? class->level : 1;
+		method.dictionary = dictionary;
+	} else if (step == 0 && dictionary != 0 && has(codecs, CODEC_LZ4_DICTIONARY)) {
+		method.number = CODEC_LZ4_DICTIONARY;
+		method.effort = class->acceleration;
+		method.dictionary = dictionary;
+	} else if (has(codecs, CODEC_LZ4)) {
+		method.number = CODEC_LZ4;
+		method.effort =
+			class->acceleration > least[step] ? class->acceleration : least[step];
+	}
+	return method;
+}
+
+bool compress_should_look(struct flow_codec *fc, const uint8_t *payload, uint32_t len)
+{
+	if (fc->look_in > 0) {
+		fc->look_in--;
+		return false;
+	}
+	if (len < SAMPLES || looks_random(payload, len)) {
+		fc->look_in = 7;
+		return false;
+	}
+	if (fc->looks < 4)
+		fc->looks++;
+	fc->look_in = (uint16_t)((1u << 3 * fc->looks) - 1);
+	return true;
+}
+
+void compress_found(struct flow_codec *fc, uint8_t dictionary)
+{
+	fc->dictionary = dictionary;
 }

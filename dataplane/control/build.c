@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "dataplane/clock.h"
 
@@ -69,6 +70,7 @@ static void *build(void *arg)
 	struct policy *next;
 
 	setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
+	__atomic_store_n(&change->tid, gettid(), __ATOMIC_RELEASE);
 	next = change->make(change);
 	if (next != NULL && !change->is_checked)
 		change->rc = policy_check(next, &change->problems);
@@ -205,6 +207,10 @@ void build_stop(struct control *c)
 	if (c->change == NULL)
 		return;
 	if (c->change->state == CHANGE_BUILDING) {
+		/* Everything waits for it now: it must not wait for every other process. */
+		pid_t tid = __atomic_load_n(&c->change->tid, __ATOMIC_ACQUIRE);
+		if (tid != 0)
+			setpriority(PRIO_PROCESS, tid, getpriority(PRIO_PROCESS, 0));
 		printf("stopping when %s is built, which is dropped\n", c->change->what);
 		pthread_join(c->change->thread, NULL);
 	}

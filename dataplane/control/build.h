@@ -8,6 +8,7 @@
 #define SLUICE_CONTROL_BUILD_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "dataplane/control/control.h"
 
@@ -52,7 +53,8 @@ struct change {
 
 	/* The thread's surroundings. */
 	pthread_t thread;
-	bool is_built; /* builder: sets, control thread: reads */
+	pid_t tid;     /* the same, of the kernel; 0 until it runs */
+	bool is_built; /* builder: sets both, control thread: reads */
 	const struct plan *present;
 	uint32_t generation;
 };

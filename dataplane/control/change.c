@@ -390,5 +390,7 @@ const struct channel_handlers control_handlers = {
 	.stores = show_stores,
 	.box = show_box,
 	.history = show_history,
+	.codecs = show_codecs,
+	.governors = show_governors,
 	.closed = closed,
 };

@@ -147,7 +147,7 @@ static void loop(struct control *c)
 		channel_server_poll(d->channel, &control_handlers, c);
 		track_tick(c, now_ns);
 		active_tick(c);
-		rates_tick(c->rates, d, now_ns);
+		rates_tick(c->rates, d, c->connections, now_ns);
 		transaction_rates_tick(c->transaction_rates, d, now_ns);
 		if (feed_tick(c, now_ns))
 			history_feed_tick(c, now_ns);
@@ -192,13 +192,14 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	c->applied_realtime_ns = control_realtime_ns();
 	c->started_ns = clock_now_ns();
 	c->rates = rates_create(d);
+	c->connections = connections_create(d);
 	c->transaction_rates = transaction_rates_create(d);
 	c->track = track_create();
 	c->active = active_create();
 	c->feed = feed_create(d);
 	c->history = history_feed_create(policy);
-	if (c->rates == NULL || c->transaction_rates == NULL || c->track == NULL ||
-		c->active == NULL || c->feed == NULL || c->history == NULL) {
+	if (c->rates == NULL || c->connections == NULL || c->transaction_rates == NULL ||
+		c->track == NULL || c->active == NULL || c->feed == NULL || c->history == NULL) {
 		snprintf(error, error_len, "no memory for the rates of %u flows and the history",
 			policy->appliance.flows);
 		goto done;
@@ -234,6 +235,7 @@ done:
 	feed_destroy(c->feed);
 	track_destroy(c->track);
 	rates_destroy(c->rates);
+	connections_destroy(c->connections);
 	transaction_rates_destroy(c->transaction_rates);
 	policy_free(c->previous);
 	free(c);

@@ -22,6 +22,7 @@ struct control {
 	bool has_inpath[POLICY_BRIDGES_MAX];
 	struct peers *peers;
 	struct rates *rates;
+	struct connections *connections;
 	struct track *track;
 	struct active *active;
 	struct transaction_rates *transaction_rates;

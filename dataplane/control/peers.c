@@ -41,7 +41,8 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 			.path_mtu = p->path_mtu,
 			.workers = (uint8_t)c->daemon->worker_count,
 			.routed = p->path == PATH_ROUTED,
-			.store_slots = worker_store_slots(policy, i)};
+			.store_slots = worker_store_slots(policy, i),
+			.dictionaries = c->daemon->dictionaries};
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
 		if (rc != 0) {
 			snprintf(error, error_len, "peer %s: the session cannot start: %s", p->name,

@@ -150,7 +150,8 @@ static void sample_classes(struct rates *r, const struct daemon *d, uint64_t now
 	r->next_class = last ? 0 : end;
 }
 
-static void sample_flows(struct rates *r, const struct daemon *d, uint64_t now_ns)
+static void sample_flows(
+	struct rates *r, const struct daemon *d, struct connections *connections, uint64_t now_ns)
 {
 	uint32_t end = r->next_flow + r->capacity / FLOW_ROUND_TICKS + 1;
 
@@ -171,18 +172,22 @@ static void sample_flows(struct rates *r, const struct daemon *d, uint64_t now_n
 			}
 			f->generation = copy.generation;
 			f->at_ns = now_ns;
+			connections_look(connections, d->plan, w, i, &copy);
 		}
 	}
 	r->next_flow = end == r->capacity ? 0 : end;
+	if (r->next_flow == 0)
+		connections_round(connections);
 }
 
-void rates_tick(struct rates *r, const struct daemon *d, uint64_t now_ns)
+void rates_tick(
+	struct rates *r, const struct daemon *d, struct connections *connections, uint64_t now_ns)
 {
 	if (r->next_class == 0 && now_ns - r->round_ns >= SECOND_NS)
 		r->round_ns = now_ns;
 	if (r->next_class != 0 || r->round_ns == now_ns)
 		sample_classes(r, d, now_ns);
-	sample_flows(r, d, now_ns);
+	sample_flows(r, d, connections, now_ns);
 }
 
 struct rates_class rates_class_of(

@@ -7,6 +7,7 @@
 #ifndef SLUICE_CONTROL_RATES_H
 #define SLUICE_CONTROL_RATES_H
 
+#include "dataplane/control/connections.h"
 #include "dataplane/daemon.h"
 
 struct rates;
@@ -18,8 +19,9 @@ void rates_destroy(struct rates *rates);
 /* What rates_create() will take, in bytes. */
 uint64_t rates_memory_needed(const struct policy *policy);
 
-/* Sample what is due. About every millisecond. */
-void rates_tick(struct rates *rates, const struct daemon *d, uint64_t now_ns);
+/* Sample what is due, and show the flows to `connections`. About every millisecond. */
+void rates_tick(struct rates *rates, const struct daemon *d, struct connections *connections,
+	uint64_t now_ns);
 
 /* Bit/s of a class on one bridge and way, as charged to its buckets, and what part of them was
  * borrowed. */

@@ -156,6 +156,7 @@ static void add_compression(const struct daemon *d, uint32_t id, struct compress
 		r->small += passed(k, PASS_LINK_SMALL);
 		r->backoff += passed(k, PASS_LINK_BACKOFF);
 		r->unproven += passed(k, PASS_LINK_UNPROVEN);
+		r->busy += passed(k, PASS_LINK_BUSY);
 		r->retransmit += passed(k, PASS_LINK_RETRANSMIT);
 		r->low_ttl += passed(k, PASS_LINK_TTL);
 		r->codec_cycles += k->codec_cycles;
@@ -163,16 +164,18 @@ static void add_compression(const struct daemon *d, uint32_t id, struct compress
 	}
 }
 
-static void send_compression(
-	const struct daemon *d, struct compression_record *r, struct channel_reply *reply)
+static void send_compression(const struct daemon *d, bool dry_run, struct compression_record *r,
+	struct channel_reply *reply)
 {
 	/* All else: the class does not compress, or there is no peer for the address. */
 	uint64_t known = r->packets_compressed + r->no_peer + r->no_fit + r->no_gain + r->small +
-			 r->backoff + r->unproven + r->retransmit + r->low_ttl;
+			 r->backoff + r->unproven + r->busy + r->retransmit + r->low_ttl;
 
 	r->mode = (uint64_t)d->plan->policy->compress;
 	r->off = r->packets > known ? r->packets - known : 0;
-	if (d->plan->compress == COMPRESS_DRY_RUN)
+	if (dry_run && r->mode == COMPRESSION_ON)
+		r->mode = COMPRESSION_DRY_RUN;
+	if (r->mode == COMPRESSION_DRY_RUN)
 		r->dry_saved_bytes = r->compressed_in_bytes - r->compressed_out_bytes;
 	channel_send_compression(reply, r);
 }
@@ -201,7 +204,7 @@ static int sum_compression(const struct daemon *d, struct channel_reply *reply)
 		add_compression(d, summing.next_id++, &summing.sum);
 	if (summing.next_id < given)
 		return -EINPROGRESS;
-	send_compression(d, &summing.sum, reply);
+	send_compression(d, false, &summing.sum, reply);
 	summing.client = 0;
 	return 0;
 }
@@ -228,7 +231,7 @@ int show_compression(void *context, const struct page_request *request, struct c
 		}
 		show_name(r.class_name, policy->classes[at].name);
 		add_compression(d, d->plan->class_id_of[at], &r);
-		send_compression(d, &r, reply);
+		send_compression(d, policy->classes[at].dry_run, &r, reply);
 	}
 	/* By itself: while a request is in progress its page stays empty. */
 	if (request->from < policy->class_count) {

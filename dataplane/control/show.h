@@ -19,6 +19,8 @@ int show_peer_classes(void *, const struct page_request *, struct channel_reply 
 int show_history(void *, const struct history_request *, struct channel_reply *);
 int show_transactions(void *, const struct page_request *, struct channel_reply *);
 int show_compression(void *, const struct page_request *, struct channel_reply *);
+int show_codecs(void *, const struct page_request *, struct channel_reply *);
+int show_governors(void *, const struct page_request *, struct channel_reply *);
 int show_stores(void *, const struct page_request *, struct channel_reply *);
 int show_policy(void *, const struct channel_nothing *, struct channel_reply *);
 int show_policy_text(void *, const struct page_request *, struct channel_reply *);

@@ -93,6 +93,22 @@ int show_rtt(void *context, const struct window_request *request, struct channel
 	return 0;
 }
 
+static_assert(STAGE_COUNT <= CHANNEL_STAGES, "room for all of them");
+
+static void fill_cost(const struct daemon *d, uint32_t id, unsigned way, struct box_record *r)
+{
+	for (unsigned w = 0; w < d->worker_count; w++) {
+		const struct worker_cost *cost = &d->workers[w]->cost[id * WAYS + way];
+
+		for (unsigned s = 0; s < STAGE_COUNT; s++) {
+			r->stage[s].cycles +=
+				__atomic_load_n(&cost->stage[s].cycles, __ATOMIC_RELAXED);
+			r->stage[s].packets +=
+				__atomic_load_n(&cost->stage[s].packets, __ATOMIC_RELAXED);
+		}
+	}
+}
+
 int show_box(void *context, const struct window_request *request, struct channel_reply *reply)
 {
 	struct control *c = context;
@@ -115,6 +131,7 @@ int show_box(void *context, const struct window_request *request, struct channel
 		uint32_t id = c->daemon->plan->class_id_of[at / WAYS];
 		r.box = dist_of(c, id, FEED_BOX, way, request->window, &r.window_ns);
 		r.queue = dist_of(c, id, FEED_QUEUE, way, request->window, &r.window_ns);
+		fill_cost(c->daemon, id, way, &r);
 		show_name(r.class_name, policy->classes[at / WAYS].name);
 		channel_send_box(reply, &r);
 	}

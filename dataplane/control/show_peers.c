@@ -12,7 +12,8 @@
 #include "dataplane/control/show.h"
 #include "dataplane/control/windows_feed.h"
 
-static_assert(CHANNEL_SIZES == LINK_SIZES, "copied as they are");
+static_assert(CHANNEL_SIZES == LINK_SIZES && CHANNEL_N_REORDERING == LINK_N_REORDERING,
+	"copied as they are");
 
 int show_peers(void *context, const struct page_request *request, struct channel_reply *reply)
 {
@@ -149,6 +150,7 @@ int show_paths(void *context, const struct window_request *request, struct chann
 		r.loss_noticeable = path.losses.noticeable;
 		memcpy(r.loss_runs, path.losses.run, sizeof(r.loss_runs));
 		memcpy(r.extents, o->extent, sizeof(r.extents));
+		memcpy(r.n_reordered, o->n_reordered, sizeof(r.n_reordered));
 		r.extent_unknown = o->extent_unknown;
 		r.extent_max = o->extent_max;
 		r.late_mean_ns = known == 0 ? 0 : o->late_sum_ns / known;

@@ -24,7 +24,7 @@ struct transaction_rates {
 
 struct transaction_rates *transaction_rates_create(const struct daemon *d)
 {
-	uint32_t count = d->workers[0]->measured;
+	uint32_t count = d->workers[0]->measured + 1; /* the last is of all the others */
 	struct transaction_rates *rates =
 		calloc(1, sizeof(*rates) + count * sizeof(rates->class[0]));
 
@@ -63,16 +63,26 @@ void transaction_rates_tick(
 	rates->last_ns = now_ns;
 }
 
-/* The sums over the workers. Too large for the stack. */
+/* The sums over the workers, and some or all classes. Too large for the stack. */
 static struct measure_transactions transactions;
 static struct measure_datagrams datagrams;
 static struct measure_class tcp;
+static uint64_t requests_1000, connections_1000;
 
-static void merge(const struct daemon *d, uint32_t id)
+static void merge_none(void)
 {
 	memset(&transactions, 0, sizeof(transactions));
 	memset(&datagrams, 0, sizeof(datagrams));
 	memset(&tcp, 0, sizeof(tcp));
+	requests_1000 = connections_1000 = 0;
+}
+
+static void merge(const struct control *c, uint32_t id)
+{
+	const struct daemon *d = c->daemon;
+
+	requests_1000 += c->transaction_rates->class[id].requests_1000;
+	connections_1000 += c->transaction_rates->class[id].connections_1000;
 	for (unsigned w = 0; w < d->worker_count; w++) {
 		const struct worker *worker = d->workers[w];
 
@@ -88,6 +98,8 @@ static void fill(struct transactions_record *r)
 {
 	const struct measure_transactions *t = &transactions;
 
+	r->requests_per_s_1000 = requests_1000;
+	r->connections_per_s_1000 = connections_1000;
 	r->connections = tcp.connections;
 	r->connections_failed = tcp.failed;
 	r->connect = show_dist(&tcp.connect);
@@ -115,7 +127,13 @@ static void fill(struct transactions_record *r)
 		r->dns_nxdomain += datagrams.dns_nxdomain[side];
 		r->dns_timeouts += datagrams.dns_timeouts[side];
 	}
+	r->dns_queries += t->dns_queries;
+	r->dns_answers += t->dns_answers;
+	r->dns_servfail += t->dns_servfail;
+	r->dns_nxdomain += t->dns_nxdomain;
+	r->dns_tcp_queries = t->dns_queries;
 	histogram_merge(&datagrams.dns[0], &datagrams.dns[1]);
+	histogram_merge(&datagrams.dns[0], &t->dns);
 	r->dns = show_dist(&datagrams.dns[0]);
 }
 
@@ -124,10 +142,10 @@ int show_transactions(
 {
 	const struct control *c = context;
 	const struct plan *plan = c->daemon->plan;
-	uint64_t start_ns = clock_now_ns(), total = plan->policy->class_count;
+	uint64_t start_ns = clock_now_ns(), total = plan->policy->class_count + 1;
+	uint32_t measured = c->daemon->workers[0]->measured;
 
 	for (uint64_t at = request->from; at < total; at++) {
-		uint32_t id = plan->class_id_of[at];
 		struct transactions_record r = {0};
 
 		if (channel_reply_room(reply) == 0 ||
@@ -135,13 +153,20 @@ int show_transactions(
 			channel_reply_next(reply, at, total);
 			return 0;
 		}
-		if (id >= c->daemon->workers[0]->measured)
-			continue;
-		merge(c->daemon, id);
+		merge_none();
+		if (at == plan->policy->class_count) {
+			for (uint32_t id = 0; id <= measured; id++)
+				merge(c, id);
+			r.open = connections_open_all(c->connections);
+		} else {
+			uint32_t id = plan->class_id_of[at];
+			if (id >= measured)
+				continue;
+			merge(c, id);
+			r.open = connections_open(c->connections, id);
+			show_name(r.class_name, plan->policy->classes[at].name);
+		}
 		fill(&r);
-		r.requests_per_s_1000 = c->transaction_rates->class[id].requests_1000;
-		r.connections_per_s_1000 = c->transaction_rates->class[id].connections_1000;
-		show_name(r.class_name, plan->policy->classes[at].name);
 		channel_send_transactions(reply, &r);
 	}
 	return 0;

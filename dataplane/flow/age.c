@@ -9,7 +9,6 @@
 #include "dataplane/flow/table_private.h"
 
 #define AGE_BATCH 16 /* buckets whose records are prefetched together while ageing */
-#define PROTO_TCP 6
 
 static bool expired(const struct flow_table *t, const struct flow *f, uint32_t now_ms)
 {
@@ -48,11 +47,13 @@ static unsigned age_buckets(struct flow_table *t, uint32_t first, unsigned n, ui
 		}
 	}
 	for (unsigned i = 0; i < olds; i++) {
-		const struct flow *f = &t->records[old[i].bucket->record[old[i].slot]];
+		struct flow *f = &t->records[old[i].bucket->record[old[i].slot]];
 
 		if (expired(t, f, now_ms) && !has_queue(f)) {
 			flow_table_remove_slot(t, old[i].bucket, old[i].slot);
 			ended++;
+		} else {
+			tell_silent(t, f);
 		}
 	}
 	return ended;
@@ -75,6 +76,12 @@ unsigned flow_table_age(struct flow_table *t, uint32_t now_ms, unsigned buckets)
 	if (ended > 0)
 		count(&t->stats.expired, ended);
 	return ended;
+}
+
+void flow_table_on_silent(struct flow_table *t, flow_silent_fn *fn, void *context)
+{
+	t->silent = fn;
+	t->silent_context = context;
 }
 
 void flow_table_set_timeouts(struct flow_table *t, const struct flow_timeouts *timeouts)

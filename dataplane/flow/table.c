@@ -107,6 +107,7 @@ void flow_table_remove_slot(struct flow_table *t, struct bucket *b, unsigned slo
 {
 	struct flow *f = &t->records[b->record[slot]];
 
+	tell_silent(t, f);
 	replace_begin(f);
 	f->flags = 0;
 	memset(&f->key, 0, sizeof(f->key)); /* a packet of this burst may have found it already */

@@ -63,6 +63,14 @@ void flow_table_destroy(struct flow_table *table);
 /* What flow_table_create(max_flows) takes, without allocating. 0 if max_flows is out of range. */
 uint64_t flow_table_memory_needed(uint32_t max_flows);
 
+/* Of a flow, other than TCP's, that says nothing: flow_table_on_silent(). */
+typedef void flow_silent_fn(void *context, struct flow *flow);
+
+/* Have `fn` called of each such flow that was not seen for the shortest of the timeouts, whenever
+ * flow_table_age() comes by, and of each that ends, before it does. Owning worker, or before it
+ * starts. */
+void flow_table_on_silent(struct flow_table *table, flow_silent_fn *fn, void *context);
+
 /* Replace the timeouts (initially FLOW_TIMEOUTS_DEFAULT). Owning worker, or before it starts. */
 void flow_table_set_timeouts(struct flow_table *table, const struct flow_timeouts *timeouts);
 

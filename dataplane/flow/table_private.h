@@ -9,6 +9,7 @@
 #include "dataplane/flow/table.h"
 
 #define SLOTS 8
+#define PROTO_TCP 6
 
 /* Times in buckets count in units of 64 ms, modulo 70 minutes: precise enough to choose whom to
  * evict and whom not even to look at while ageing, and rarely written. The record has the exact
@@ -37,6 +38,8 @@ struct flow_table {
 	uint32_t hand;	   /* next bucket to age */
 	uint16_t shortest; /* the shortest timeout as stamps, rounded down */
 	struct flow_timeouts timeouts;
+	flow_silent_fn *silent; /* NULL: nobody wants to know */
+	void *silent_context;
 
 	/* Written by the owning worker, read by any thread. */
 	struct flow_table_stats stats __attribute__((aligned(64)));
@@ -63,6 +66,12 @@ static inline void replace_begin(struct flow *f)
 static inline void replace_end(struct flow *f)
 {
 	__atomic_store_n(&f->generation, f->generation + 1, __ATOMIC_RELEASE);
+}
+
+static inline void tell_silent(struct flow_table *t, struct flow *f)
+{
+	if (t->silent != NULL && f->key.proto != PROTO_TCP)
+		t->silent(t->silent_context, f);
 }
 
 static inline bool has_queue(const struct flow *f)

@@ -18,7 +18,7 @@
 #include <xxhash.h>
 
 #include "controlplane/channel/counters.h"
-#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/codec.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/packet/edit.h"
 #include "dataplane/packet/packet.h"
@@ -30,6 +30,11 @@
 static_assert(LINK_OVERHEAD_IPV4 ==
 		      sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
 	"shim.h");
+static_assert((int)LINK_CODEC_LZ4 == (int)CODEC_LZ4 &&
+		      (int)LINK_CODEC_LZ4_DICTIONARY == (int)CODEC_LZ4_DICTIONARY &&
+		      (int)LINK_CODEC_ZSTD == (int)CODEC_ZSTD &&
+		      LINK_ORIGINAL_MAX == CODEC_ORIGINAL_MAX_BYTES,
+	"codec.h");
 static_assert(LINK_OVERHEAD_IPV6 ==
 		      sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
 	"shim.h");
@@ -421,7 +426,7 @@ static void keep(struct store_receiver *store, const struct link_path *path,
 		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
 }
 
-int link_decode(const struct rte_mbuf *in, const struct link_path *path,
+int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
 	uint64_t now_ns, struct link_arrival *arrival)
 {
@@ -462,7 +467,9 @@ int link_decode(const struct rte_mbuf *in, const struct link_path *path,
 		memcpy(inner, blob, blob_len);
 		break;
 	case LINK_CODEC_LZ4:
-		if (decompress_lz4(blob, blob_len, inner, shim.original_len) != 0)
+	case LINK_CODEC_LZ4_DICTIONARY:
+	case LINK_CODEC_ZSTD:
+		if (codec_decode(codec, shim.codec, blob, blob_len, inner, shim.original_len) != 0)
 			return -DROP_LINK_BAD_DATA;
 		break;
 	case LINK_CODEC_STORE:

@@ -9,9 +9,9 @@
  *     lane = link_lane(path, my_worker, pkt->steer_hash);
  *     inner = link_inner(path, in, &inner_len);
  *     blob = link_blob(path, in, out, min_gain, &room);
- *     if (room == 0 || (n = compressor_lz4(c, inner, inner_len, blob, room, 1)) <= 0)
+ *     if (room == 0 || (n = codec_encode(codec, method, inner, inner_len, blob, room)) <= 0)
  *             send `in` as it is;
- *     link_encode(&tx[lane & 15], path, in, LINK_CODEC_LZ4, n, out, now_ns);
+ *     link_encode(&tx[lane & 15], path, in, method.number, n, out, now_ns);
  *
  * Receiving: link_peek_lane() tells the worker ((lane & 15) % workers) that owns the lane and so
  * the flow inside; there link_decode(). LINK_PEEK_CONTROL goes to the control thread, its UDP
@@ -27,6 +27,7 @@
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
 
+struct codec;
 struct rte_mbuf;
 struct store_receiver;
 
@@ -120,15 +121,16 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
 
 /*
  * Decode the link frame `in` (parsed: PKT_LINK, payload and ecn of struct pkt valid) of this peer
- * into `out` (fresh, empty, with its headroom). lanes[LINK_LANES] is the peer's receive state; only
- * the frame's own lane is touched, whose worker the caller is. store: what the peer's frames refer
- * to and where they are kept, or NULL; its lanes go by sending worker. Returns 0 with the inner
- * frame in `out`, exactly as it was sent but for its ECN field (RFC 6040); on a routed path `out`
- * holds the IP packet alone, its TTL lowered by the routers that the frame passed, and the caller
- * prepends a link-layer header. Otherwise minus an enum reason, nothing to deliver and the contents
- * of `out` undefined. LINK_IS_ACK: no packet but an acknowledgement, verified and counted in the
- * lane; it is the blob of `in`, for link_ack_read(). *arrival (may be NULL) is what
- * link_seq_accept() says of a verified frame, delivered or not; LINK_NOT_VERIFIED of others:
+ * into `out` (fresh, empty, with its headroom), by the worker's codecs. lanes[LINK_LANES] is the
+ * peer's receive state; only the frame's own lane is touched, whose worker the caller is. store:
+ * what the peer's frames refer to and where they are kept, or NULL; its lanes go by sending worker.
+ * Returns 0 with the inner frame in `out`, exactly as it was sent but for its ECN field (RFC 6040);
+ * on a routed path `out` holds the IP packet alone, its TTL lowered by the routers that the frame
+ * passed, and the caller prepends a link-layer header. Otherwise minus an enum reason, nothing to
+ * deliver and the contents of `out` undefined. LINK_IS_ACK: no packet but an acknowledgement,
+ * verified and counted in the lane; it is the blob of `in`, for link_ack_read(). *arrival (may be
+ * NULL) is what link_seq_accept() says of a verified frame, delivered or not; LINK_NOT_VERIFIED of
+ * others:
  *
  *     DROP_LINK_NO_SESSION   no keys yet: the peer's hello has not been completed
  *     DROP_LINK_BAD_SHIM     version, codec, flags or lengths that cannot be
@@ -138,7 +140,7 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  *     DROP_LINK_DUPLICATE    verified, but received before
  *     DROP_LINK_CE           verified and counted, but marked CE around a packet without ECN
  */
-int link_decode(const struct rte_mbuf *in, const struct link_path *path,
+int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
 	uint64_t now_ns, struct link_arrival *arrival);
 

@@ -25,10 +25,13 @@ static inline void put64(uint8_t *p, uint64_t v)
 int link_hello_write(
 	const struct link_hello *hello, const uint8_t key[32], uint8_t *out, size_t room)
 {
-	size_t len = LINK_SHIM_BYTES + LINK_HELLO_BYTES + hello->announced * LINK_ANNOUNCE_BYTES;
+	size_t len = LINK_SHIM_BYTES + LINK_HELLO_BYTES + hello->announced * LINK_ANNOUNCE_BYTES +
+		     hello->dictionary_count * LINK_DICTIONARY_BYTES;
 	uint8_t *p = out + LINK_SHIM_BYTES;
 
-	if (hello->announced > LINK_ANNOUNCE_MAX || len + LINK_SIGNATURE_BYTES > room)
+	if (hello->announced > LINK_ANNOUNCE_MAX ||
+		hello->dictionary_count > LINK_DICTIONARIES_MAX ||
+		len + LINK_SIGNATURE_BYTES > room)
 		return -ENOSPC;
 
 	const struct link_shim shim = {
@@ -66,7 +69,7 @@ int link_hello_write(
 	p[128] = (uint8_t)(hello->classes.interval >> 8);
 	p[129] = (uint8_t)hello->classes.interval;
 	p[130] = hello->classes.slot;
-	p[131] = 0;
+	p[131] = hello->dictionary_count;
 	memcpy(p + 132, hello->classes.name, LINK_CLASS_NAME_MAX);
 	for (unsigned i = 0; i < LINK_CLASS_SLOTS; i++)
 		link_put32(p + 164 + 4 * i, hello->classes.sent[i]);
@@ -74,6 +77,10 @@ int link_hello_write(
 	for (unsigned i = 0; i < hello->announced; i++, p += LINK_ANNOUNCE_BYTES) {
 		p[0] = hello->announce[i].lane;
 		link_put32(p + 1, hello->announce[i].next);
+	}
+	for (unsigned i = 0; i < hello->dictionary_count; i++, p += LINK_DICTIONARY_BYTES) {
+		p[0] = hello->dictionary[i].id;
+		put64(p + 1, hello->dictionary[i].hash);
 	}
 	crypto_generichash(p, LINK_SIGNATURE_BYTES, out, len, key, 32);
 	return (int)(len + LINK_SIGNATURE_BYTES);
@@ -103,7 +110,9 @@ int link_hello_read(const uint8_t *msg, size_t len, const uint8_t key[32], struc
 
 	body = len - LINK_SHIM_BYTES - LINK_SIGNATURE_BYTES;
 	if (body < LINK_HELLO_BYTES || p[11] > LINK_ANNOUNCE_MAX ||
-		body != LINK_HELLO_BYTES + (size_t)p[11] * LINK_ANNOUNCE_BYTES ||
+		p[131] > LINK_DICTIONARIES_MAX ||
+		body != LINK_HELLO_BYTES + (size_t)p[11] * LINK_ANNOUNCE_BYTES +
+				(size_t)p[131] * LINK_DICTIONARY_BYTES ||
 		shim.lane != LINK_CONTROL_LANE || shim.flags != 0 || shim.check != 0 ||
 		shim.original_len != len - LINK_SHIM_BYTES)
 		return -EBADMSG;
@@ -137,10 +146,15 @@ int link_hello_read(const uint8_t *msg, size_t len, const uint8_t key[32], struc
 	hello->classes.name[LINK_CLASS_NAME_MAX - 1] = '\0';
 	for (unsigned i = 0; i < LINK_CLASS_SLOTS; i++)
 		hello->classes.sent[i] = link_get32(p + 164 + 4 * i);
+	hello->dictionary_count = p[131];
 	p += LINK_HELLO_BYTES;
 	for (unsigned i = 0; i < hello->announced; i++, p += LINK_ANNOUNCE_BYTES) {
 		hello->announce[i].lane = p[0];
 		hello->announce[i].next = link_get32(p + 1);
+	}
+	for (unsigned i = 0; i < hello->dictionary_count; i++, p += LINK_DICTIONARY_BYTES) {
+		hello->dictionary[i].id = p[0];
+		hello->dictionary[i].hash = get64(p + 1);
 	}
 	return 0;
 }

@@ -24,10 +24,11 @@
  *     80 48  received, unique, lost, duplicates, reordered, late: what arrived at the sender, 6 x 8
  *    128  2  number of an interval that is over (class.h)
  *    130  1  slot of the class whose name follows; hellos name one after the other
- *    131  1  reserved, 0
+ *    131  1  number of dictionaries
  *    132 32  that name, NUL behind it; all 0: no class has the slot
  *    164 64  frames that the sender sent in that interval, by slot: 16 x 4
  *    228 5n  announcements: lane (1), next sequence number that the sender will use in it (4)
+ *    ... 9n  dictionaries that the sender has: id (1), XXH3_64 of all of its bytes (8)
  *    ... 32  keyed BLAKE2b-256 of everything before, shim included; last in every version
  */
 #ifndef SLUICE_LINK_HELLO_H
@@ -41,15 +42,17 @@
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
 
-#define LINK_HELLO_VERSION 2
-#define LINK_HELLO_BYTES 228 /* without announcements and signature */
+#define LINK_HELLO_VERSION 3
+#define LINK_HELLO_BYTES 228 /* without announcements, dictionaries and signature */
 #define LINK_NONCE_BYTES 16
 #define LINK_SIGNATURE_BYTES 32
 #define LINK_ANNOUNCE_BYTES 5
 #define LINK_ANNOUNCE_MAX 128 /* a hello; more lanes take turns */
+#define LINK_DICTIONARY_BYTES 9
+#define LINK_DICTIONARIES_MAX 15
 #define LINK_MESSAGE_MAX                                                                           \
 	(LINK_SHIM_BYTES + LINK_HELLO_BYTES + LINK_ANNOUNCE_MAX * LINK_ANNOUNCE_BYTES +            \
-		LINK_SIGNATURE_BYTES)
+		LINK_DICTIONARIES_MAX * LINK_DICTIONARY_BYTES + LINK_SIGNATURE_BYTES)
 
 #define LINK_HELLO_READY 0x01  /* the sender hears the receiver in this session */
 #define LINK_HELLO_ROUTED 0x02 /* the sender's end of the path is routed, not bridged */
@@ -92,6 +95,11 @@ struct link_hello {
 		uint8_t lane;
 		uint32_t next;
 	} announce[LINK_ANNOUNCE_MAX];
+	uint8_t dictionary_count;
+	struct link_hello_dictionary {
+		uint8_t id;
+		uint64_t hash;
+	} dictionary[LINK_DICTIONARIES_MAX];
 };
 
 /* Write and sign a message. Returns its length, at most LINK_MESSAGE_MAX, or -ENOSPC. */

@@ -15,7 +15,8 @@
 
 #define LINK_OFFSET_SAMPLES 64 /* of hellos: the last 10 s */
 #define LINK_OFFSET_AGE_NS UINT64_C(20000000000)
-#define LINK_OFFSET_DRIFT_PPM 50 /* between two clocks */
+/* Between two clocks, of which either may be worked off at 500 ppm (dataplane/clock.h). */
+#define LINK_OFFSET_DRIFT_PPM 1000
 
 /* Zeroed memory: nothing known. */
 struct link_offset {

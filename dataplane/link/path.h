@@ -19,7 +19,9 @@ struct link_path {
 	uint32_t session_id;	      /* grows with every new pair of keys; 0: no session yet */
 	bool alive;		      /* the peer answers: data may be sent through the link */
 	uint8_t peer_workers;	      /* 1..LINK_WORKERS_MAX while session_id is not 0 */
-	uint32_t store_slots; /* packets that each worker of the peer keeps; 0: no store */
+	uint8_t codecs;		      /* what both ends understand, a bit each of enum link_codec */
+	uint16_t dictionaries;	      /* what both ends have, a bit each id */
+	uint32_t store_slots;	      /* packets that each worker of the peer keeps; 0: no store */
 	uint16_t path_mtu; /* largest outer IP packet, the smaller of both ends' settings */
 	/* From the policy and the neighbour table. */
 	uint16_t port;	/* UDP port of the link, host order */

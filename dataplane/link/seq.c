@@ -91,6 +91,8 @@ void link_seq_start(struct link_seq *seq, uint32_t session_id, uint32_t first)
 	seq->judged = first;
 	seq->run_from = seq->run_to = 0;
 	seq->jumps = 0;
+	for (unsigned i = 0; i < LINK_N_REORDERING; i++)
+		seq->recent[i] = first - 1; /* lower than any that comes */
 	/* A restarted peer has another clock. */
 	seq->timed = false;
 	seq->jitter_q4 = 0;
@@ -158,6 +160,19 @@ static void note_reordered(struct link_seq *seq, uint64_t full, uint64_t now_ns)
 		return;
 	}
 	add(&r->extent_unknown, 1);
+}
+
+/* Number `number` comes late: how many in front of it have higher ones, without a lower in between?
+ */
+static void note_n_reordered(struct link_seq *seq, uint32_t number)
+{
+	for (uint32_t n = 0; n < LINK_N_REORDERING; n++) {
+		uint32_t before = seq->recent[(seq->unique - 1 - n) % LINK_N_REORDERING];
+
+		if ((int32_t)(before - number) < 0)
+			return;
+		add(&seq->reordering.n_reordered[n], 1);
+	}
 }
 
 /* ---- delay ---- */
@@ -237,9 +252,11 @@ int link_seq_accept(struct link_seq *seq, uint32_t number, uint32_t sent, uint64
 		}
 		add(&seq->reordered, 1);
 		note_reordered(seq, full, now_ns);
+		note_n_reordered(seq, number);
 		arrival->is_reordered = true;
 	}
 	seq->seen[full % LINK_SEQ_BITS / 64] |= UINT64_C(1) << (full % 64);
+	seq->recent[seq->unique % LINK_N_REORDERING] = number;
 	add(&seq->unique, 1);
 	arrival->verdict = LINK_ARRIVED;
 	measure(seq, number, sent, now_ns, arrival);
@@ -342,6 +359,8 @@ void link_seq_add_reordering(const struct link_seq *seq, struct link_reordering 
 
 	for (unsigned i = 0; i < LINK_SIZES; i++)
 		reordering->extent[i] += load(&r->extent[i]);
+	for (unsigned i = 0; i < LINK_N_REORDERING; i++)
+		reordering->n_reordered[i] += load(&r->n_reordered[i]);
 	reordering->extent_unknown += load(&r->extent_unknown);
 	reordering->late_sum_ns += load(&r->late_sum_ns);
 	if (extent_max > reordering->extent_max)

@@ -32,6 +32,9 @@
  * has no known extent. */
 #define LINK_JUMPS 32
 
+/* n-reordering (RFC 4737, 5) is looked at up to this n. TCP takes what is 3-reordered for lost. */
+#define LINK_N_REORDERING 4
+
 /* The least one-way delay is looked for in the last one to two of these: short enough that two
  * clocks 50 ppm apart disagree by less than 1 ms over it. */
 #define LINK_SEQ_MINIMUM_NS UINT64_C(10000000000)
@@ -53,6 +56,8 @@ struct link_reordering {
 	uint64_t extent_unknown;     /* overtaken by too much else */
 	uint64_t extent_max;
 	uint64_t late_sum_ns, late_max_ns; /* late-time offset (4.3.2), of known extents */
+	/* [n - 1]: n-reordered, which is that the n packets before them all have higher numbers. */
+	uint64_t n_reordered[LINK_N_REORDERING];
 };
 
 /* What one arrival was. */
@@ -92,7 +97,8 @@ struct link_seq {
 	uint64_t reordered;  /* accepted, but a higher number came earlier (RFC 4737, 4.2.2) */
 	uint64_t late;	     /* refused, too far behind to be known */
 	uint32_t newest;     /* number of the packet that came last, for IPDV */
-	uint8_t padding[28];
+	uint32_t recent[LINK_N_REORDERING]; /* numbers accepted last, at (unique % their count) */
+	uint8_t padding[12];
 	uint64_t seen[LINK_SEQ_BITS / 64]; /* bit (number % LINK_SEQ_BITS) */
 	/* Touched where something is missing, and every 64 packets. Same writer and reader. */
 	uint64_t judged; /* numbers below are lost or not for good */
@@ -108,7 +114,7 @@ struct link_seq {
 		uint32_t position; /* of the packet that jumped, among the accepted ones */
 		uint32_t arrived;  /* when, units of 1,024 ns */
 	} jump[LINK_JUMPS];	   /* the newest ones */
-	uint8_t padding_end[40];
+	uint8_t padding_end[8];
 };
 static_assert(offsetof(struct link_seq, seen) == 128, "two lines beside the bitmap");
 static_assert(sizeof(struct link_seq) == 1792, "LINK_LANES of them a peer: 448 KiB");

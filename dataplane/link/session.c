@@ -5,6 +5,7 @@
  */
 #include "dataplane/link/session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +75,7 @@ int link_session_init(
 	s->workers = config->workers;
 	s->routed = config->routed;
 	s->store_slots = config->store_slots;
+	s->dictionaries = config->dictionaries;
 	s->boot_id = config->boot_id;
 	s->random = config->random != NULL ? config->random : random_sodium;
 	s->random_arg = config->random_arg;
@@ -153,6 +155,14 @@ static int say_hello(
 	};
 	struct link_seq_counts hellos;
 	int len;
+
+	for (unsigned id = 1; id < DICTIONARY_IDS; id++) {
+		const struct dictionary *d = dictionaries_find(s->dictionaries, (uint8_t)id);
+
+		if (d != NULL)
+			hello.dictionary[hello.dictionary_count++] =
+				(struct link_hello_dictionary){d->id, d->hash};
+	}
 
 	memcpy(hello.nonce, pair->own, LINK_NONCE_BYTES);
 	if (pair->has_peer) {
@@ -418,6 +428,23 @@ void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES]
 	s->report_classes = *classes;
 }
 
+static_assert(LINK_DICTIONARIES_MAX >= DICTIONARY_IDS - 1, "a hello names them all");
+
+/* The dictionaries that both ends have the same bytes of, a bit each id. */
+static uint16_t common_dictionaries(const struct link_session *s)
+{
+	uint16_t ids = 0;
+
+	for (unsigned i = 0; i < s->peer.dictionary_count; i++) {
+		const struct dictionary *d =
+			dictionaries_find(s->dictionaries, s->peer.dictionary[i].id);
+
+		if (d != NULL && d->hash == s->peer.dictionary[i].hash)
+			ids |= (uint16_t)(1u << d->id);
+	}
+	return ids;
+}
+
 void link_session_fill_path(const struct link_session *s, struct link_path *path)
 {
 	path->session_id = has_session(s) ? s->session_id : 0;
@@ -427,9 +454,13 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	path->rx_key_old = s->rx_key_old;
 	path->rx_key_old_until_ns = s->rx_key_old_until_ns;
 	path->peer_workers = has_session(s) ? s->peer.workers : 1;
+	path->codecs = has_session(s) ? s->peer.codecs & LINK_CODECS : 0;
+	path->dictionaries = has_session(s) ? common_dictionaries(s) : 0;
 	path->store_slots = 0;
 	if (has_session(s) && s->store_slots > 0 && s->peer.codecs >> LINK_CODEC_STORE & 1)
 		path->store_slots = s->peer.store_slots;
+	if (path->store_slots > 0)
+		path->codecs |= 1u << LINK_CODEC_STORE;
 	path->path_mtu = s->path_mtu;
 	if (has_session(s) && s->peer.path_mtu < s->path_mtu)
 		path->path_mtu = s->peer.path_mtu;

@@ -35,6 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/compress/dictionaries.h"
 #include "dataplane/link/hello.h"
 #include "dataplane/link/offset.h"
 #include "dataplane/link/path.h"
@@ -60,6 +61,7 @@ struct link_session_config {
 	uint8_t workers;    /* 1 to LINK_WORKERS_MAX */
 	bool routed;
 	uint32_t store_slots; /* packets that each worker keeps of what comes; 0: no store */
+	const struct dictionaries *dictionaries; /* of both ends' codecs; NULL: none; must stay */
 	/* Source of nonces; NULL: libsodium's randombytes_buf(). Tests bring their own. */
 	void (*random)(void *arg, uint8_t *out, size_t len);
 	void *random_arg;
@@ -104,6 +106,7 @@ struct link_session {
 	uint8_t workers;
 	bool routed;
 	uint32_t store_slots;
+	const struct dictionaries *dictionaries;
 	uint64_t boot_id;
 	uint8_t hello_key[32], check_key[32];
 	void (*random)(void *arg, uint8_t *out, size_t len);
@@ -150,8 +153,8 @@ uint64_t link_session_next_ns(const struct link_session *s);
 void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES],
 	const struct link_seq_counts *received, const struct link_hello_classes *classes);
 
-/* Fill the session's part of a path: keys, session_id, alive, peer_workers, store_slots, path_mtu.
- */
+/* Fill the session's part of a path: keys, session_id, alive, peer_workers, codecs, dictionaries,
+ * store_slots, path_mtu. */
 void link_session_fill_path(const struct link_session *s, struct link_path *path);
 
 #endif

@@ -52,6 +52,22 @@
  * they are the IP packet alone and the far end writes its own link-layer header. It also lowers the
  * inner TTL by what the routers took off the outer one; packets with a TTL of LINK_TTL_PLAIN or
  * less may be meant to end at a router (traceroute, protocols between neighbours) and stay outside.
+ *
+ * The blob of LINK_CODEC_LZ4_DICTIONARY:
+ *
+ *      0  1  id of the dictionary, 1 to 15
+ *      1  .  one LZ4 block, in front of whose data the dictionary's content stands: what is behind
+ *            the entropy tables of its zstd format (RFC 8878, 5), its last 64 kB
+ *
+ * The blob of LINK_CODEC_ZSTD:
+ *
+ *      0  1  id of the dictionary, 0: none
+ *      1  .  the content of one zstd block of type Compressed_Block (RFC 8878, 3.1.1.2.3), the only
+ *            one of its frame. Frame and block headers are left out. To make a whole frame, put in
+ *            front of it: 28 b5 2f fd (magic), 00 (no content size, checksum, dictionary id), 38
+ *            (window of 128 kB), and (its length << 3 | 5) in three bytes, the lowest first.
+ *
+ * Test vectors: tests/unit/compress/vectors.h; of the shim, tests/unit/link/frame_test.c.
  */
 #ifndef SLUICE_LINK_SHIM_H
 #define SLUICE_LINK_SHIM_H
@@ -81,11 +97,14 @@
 /* The most that stands in front of a blob, in any case. */
 #define LINK_HEADERS_MAX (LINK_L2_VLAN_BYTES + LINK_OVERHEAD_IPV6)
 
-/* The numbers not named here (2, 3, 4, 5) are kept for codecs with dictionaries, acknowledged
- * history and zstd; a hello says which ones an end understands. */
+/* What the blob is. The numbers not named here (3, 5) are kept for acknowledged history. A hello
+ * says which ones an end understands, and which dictionaries it has by id and hash (hello.h):
+ * nothing else is sent to it. */
 enum link_codec {
-	LINK_CODEC_RAW = 0, /* the original bytes themselves */
-	LINK_CODEC_LZ4 = 1, /* one LZ4 block, no dictionary */
+	LINK_CODEC_RAW = 0,	       /* the original bytes themselves */
+	LINK_CODEC_LZ4 = 1,	       /* one LZ4 block, no dictionary */
+	LINK_CODEC_LZ4_DICTIONARY = 2, /* see above */
+	LINK_CODEC_ZSTD = 4,	       /* see above */
 	/* References to what the lane has carried (compress/store.h). With an original length of 0:
 	 * an acknowledgement (ack.h), which goes in the lane of the other direction, from the
 	 * worker that receives a lane to the one that sends in it; its check is over the blob. */
@@ -94,7 +113,9 @@ enum link_codec {
 };
 /* The codecs of data frames that this version always decodes, one bit a number. LINK_CODEC_STORE
  * where the policy gives it memory. */
-#define LINK_CODECS (1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4)
+#define LINK_CODECS                                                                                \
+	(1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4 | 1u << LINK_CODEC_LZ4_DICTIONARY |           \
+		1u << LINK_CODEC_ZSTD)
 
 #define LINK_FLAG_ROUTED 0x1
 #define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame that the shim can tell */

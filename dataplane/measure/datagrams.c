@@ -19,18 +19,18 @@
 
 enum kind { KIND_NONE, KIND_ECHO, KIND_DNS, KIND_QUIC };
 
-static inline bool has_port(const struct pkt *p, uint16_t port)
+static inline bool has_port(const struct flow_key *key, uint16_t port)
 {
-	return p->key.port[0] == port || p->key.port[1] == port;
+	return key->port[0] == port || key->port[1] == port;
 }
 
 /* Of a packet without PKT_TCP. By the key alone: nearly all others end here. */
 static inline enum kind kind_of(const struct pkt *p)
 {
 	if (p->flags & PKT_UDP) {
-		if (has_port(p, PORT_DNS))
+		if (has_port(&p->key, PORT_DNS))
 			return KIND_DNS;
-		return has_port(p, PORT_QUIC) ? KIND_QUIC : KIND_NONE;
+		return has_port(&p->key, PORT_QUIC) ? KIND_QUIC : KIND_NONE;
 	}
 	if (!(p->flags & PKT_IP) || p->flags & PKT_FRAGMENT)
 		return KIND_NONE;
@@ -40,7 +40,8 @@ static inline enum kind kind_of(const struct pkt *p)
 
 /* After more than a minute without a packet nothing waits any more, and ticks may have begun anew.
  */
-static void forget_old(struct measure_datagrams_flow *f, enum kind kind, uint64_t now)
+static void forget_old(
+	struct measure_datagrams_flow *f, enum kind kind, uint64_t now, struct measure_datagrams *c)
 {
 	uint8_t epochs = (uint8_t)(EPOCH(now) - f->epoch);
 
@@ -50,7 +51,7 @@ static void forget_old(struct measure_datagrams_flow *f, enum kind kind, uint64_
 	if (kind == KIND_ECHO)
 		f->echo.waiting = 0;
 	else if (kind == KIND_DNS)
-		f->dns.waiting = 0;
+		measure_dns_time_out(&f->dns, true, now, c);
 	else
 		f->quic.good = 0;
 }
@@ -66,7 +67,7 @@ static void measure_kind(struct measure_datagrams_flow *f, const struct pkt *p,
 		return;
 	if (len > there)
 		len = there;
-	forget_old(f, kind, now);
+	forget_old(f, kind, now, c);
 	if (kind == KIND_ECHO)
 		measure_echo(f, payload, len, p->flags & PKT_IPV6, from, now, c);
 	else if (kind == KIND_DNS)
@@ -115,6 +116,15 @@ void measure_datagrams_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 			found[i]->data_len, kinds[i], from, now_ns >> TICK_SHIFT,
 			&classes[flow->class_id < count ? flow->class_id : count]);
 	}
+}
+
+void measure_silent(struct flow *flow, uint64_t now_ns, struct measure_datagrams *c)
+{
+	struct measure_datagrams_flow *f = &flow->datagrams;
+	uint64_t now = now_ns >> TICK_SHIFT;
+
+	if (flow->key.proto == IPPROTO_UDP && has_port(&flow->key, PORT_DNS) && f->dns.waiting != 0)
+		measure_dns_time_out(&f->dns, (uint8_t)(EPOCH(now) - f->epoch) > 1, now, c);
 }
 
 void measure_datagrams_view(

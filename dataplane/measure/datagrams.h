@@ -16,6 +16,8 @@
 #include "dataplane/measure/histogram.h"
 #include "dataplane/measure/tcp.h"
 
+struct flow;
+
 /* The figures of one class on one worker. Zeroed memory is the empty set. Arrays are by the side
  * that answered, as the half is. */
 struct measure_datagrams {
@@ -26,8 +28,8 @@ struct measure_datagrams {
 	uint64_t dns_answers[2];  /* to queries that were seen */
 	uint64_t dns_servfail[2]; /* of these: RCODE 2 (RFC 1035) */
 	uint64_t dns_nxdomain[2]; /* RCODE 3 */
-	uint64_t dns_timeouts[2]; /* no answer within 5 s, noticed when the flow's next packet came
-				   */
+	uint64_t dns_timeouts[2]; /* no answer within 5 s, noticed with the flow's next packet or
+				   * by measure_silent() */
 };
 
 /* Per flow, as measure_flow_view() says it of TCP. 0 in a time: never measured. */
@@ -48,6 +50,10 @@ void measure_datagram(struct measure_datagrams_flow *f, const struct pkt *p, con
 /* measure_datagram() for those packets of a burst that it looks at. As measure_bulk(). */
 void measure_datagrams_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
 	struct measure_datagrams *classes, uint32_t count);
+
+/* A flow of any kind is silent, or ends: count what it has waited for in vain into its class. Of no
+ * effect where that is noticed already. Owning worker only. */
+void measure_silent(struct flow *flow, uint64_t now_ns, struct measure_datagrams *c);
 
 /* Read one flow's figures. Any thread, from a copy of the record (see flow.h). */
 void measure_datagrams_view(

@@ -43,6 +43,10 @@ void measure_echo(struct measure_datagrams_flow *f, const uint8_t *icmp, uint32_
 void measure_dns(struct measure_datagrams_flow *f, const uint8_t *dns, uint32_t len, bool to_server,
 	bool from_server, enum measure_from from, uint64_t now, struct measure_datagrams *c);
 
+/* Nobody waits any more for the answers to queries of long ago, or to all: count them. dns.c. */
+void measure_dns_time_out(
+	struct measure_dns *d, bool all, uint64_t now, struct measure_datagrams *c);
+
 /* A UDP payload to or from port 443. quic.c. */
 void measure_quic(struct measure_datagrams_flow *f, const uint8_t *quic, uint32_t len,
 	enum measure_from from, uint64_t now, struct measure_datagrams *c);

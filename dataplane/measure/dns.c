@@ -23,11 +23,12 @@ static int find(const struct measure_dns *d, uint16_t id, bool from_wan)
 	return -1;
 }
 
-/* Nobody waits for these any more. */
-static void time_out(struct measure_dns *d, uint64_t now, struct measure_datagrams *c)
+void measure_dns_time_out(
+	struct measure_dns *d, bool all, uint64_t now, struct measure_datagrams *c)
 {
 	for (int i = 0; i < DNS_WAITING; i++) {
-		if (!(d->waiting >> i & 1) || ticks_since(now, d->tick[i]) <= TIMEOUT_TICKS)
+		if (!(d->waiting >> i & 1) ||
+			(!all && ticks_since(now, d->tick[i]) <= TIMEOUT_TICKS))
 			continue;
 		d->waiting &= (uint8_t) ~(1u << i);
 		c->dns_timeouts[d->from_wan >> i & 1 ? FROM_LAN : FROM_WAN]++;
@@ -73,7 +74,7 @@ void measure_dns(struct measure_datagrams_flow *f, const uint8_t *dns, uint32_t 
 	if (response ? !from_server : !to_server)
 		return;
 	id = (uint16_t)(dns[0] << 8 | dns[1]);
-	time_out(d, now, c);
+	measure_dns_time_out(d, false, now, c);
 	if (!response) {
 		ask(d, id, from, now, c);
 		return;

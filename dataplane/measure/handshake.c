@@ -60,6 +60,19 @@ void measure_syn(struct step *t)
 	f->syn_tick = (uint32_t)t->now;
 }
 
+void measure_fin(struct step *t)
+{
+	struct flow_measure *f = t->f;
+
+	uint32_t last = f->half[t->from].last_tick;
+
+	/* The FIN takes a sequence number, but says nothing. last_tick is 0 where nothing came. */
+	if (!(f->flags & F_FIN(t->from)))
+		f->said_tick[t->from] =
+			t->p->payload_len > 0 || last == 0 ? (uint32_t)t->now : last;
+	f->flags |= F_FIN(t->from);
+}
+
 void measure_reset(struct step *t)
 {
 	struct flow_measure *f = t->f;
@@ -77,7 +90,7 @@ void measure_reset(struct step *t)
 	f->flags &= (uint16_t) ~(F_NEWEST(FROM_LAN) | F_NEWEST(FROM_WAN));
 	for (unsigned from = 0; from < 2; from++) {
 		inflight_forget(t->s, &f->half[from]);
-		f->half[from].bits &= (uint8_t)~H_PROBE;
+		f->bits[from] &= (uint8_t)~H_PROBE;
 	}
 }
 

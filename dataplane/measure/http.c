@@ -4,16 +4,34 @@
 
 #include <string.h>
 
+#define VERSION_LEN 8 /* "HTTP/1.1" */
+
+/* RTSP and SIP have methods of the same names. A first line that goes on behind these bytes is
+ * believed. */
+static bool is_http_line(const uint8_t *bytes, uint32_t len)
+{
+	const uint8_t *end = memchr(bytes, '\n', len);
+	const uint8_t *version;
+
+	if (end == NULL)
+		return true;
+	if (end > bytes && end[-1] == '\r')
+		end--;
+	version = end - VERSION_LEN;
+	return end - bytes > VERSION_LEN && memcmp(version, "HTTP/1.", VERSION_LEN - 1) == 0;
+}
+
 bool http_is_request(const uint8_t *bytes, uint32_t len)
 {
 	static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "DELETE ",
-		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE "};
+		"OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PROPFIND ", "PROPPATCH ", "MKCOL ",
+		"COPY ", "MOVE ", "LOCK ", "UNLOCK "};
 
 	for (unsigned i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		size_t method_len = strlen(methods[i]);
 
 		if (len > method_len && memcmp(bytes, methods[i], method_len) == 0)
-			return true;
+			return is_http_line(bytes, len);
 	}
 	return false;
 }

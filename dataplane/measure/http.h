@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Does a request begin here: a method of RFC 9110 or PATCH, and a space? */
+/* Does a request begin here: a method of RFC 9110, PATCH or one of RFC 4918 (WebDAV), and a line
+ * that ends in "HTTP/1.x", as far as it is there? */
 bool http_is_request(const uint8_t *bytes, uint32_t len);
 
 /* The status code of a response that begins here, 0: none does. */

@@ -56,8 +56,10 @@ static bool was_copied(const struct step *t, uint32_t end)
 
 	if (t->p->tcp_flags & TH_SYN)
 		return false;
-	if ((t->p->flags & PKT_TCP_TS) && t->p->tcp_tsval != me->tsval)
-		return before(t->p->tcp_tsval, me->tsval);
+	/* After a silence that a timer may have ended, half a timestamp proves nothing. */
+	if ((t->p->flags & PKT_TCP_TS) && (uint16_t)t->p->tcp_tsval != me->tsval &&
+		since(t->now, me->last_tick) < TIMEOUT_TICKS)
+		return !tsval_before(me->tsval, t->p->tcp_tsval);
 	if ((t->f->flags & F_NEWEST(t->from)) && end == me->next_seq)
 		tick = me->last_tick;
 	else if (!inflight_find(t->s, me, end, &tick))
@@ -68,21 +70,22 @@ static bool was_copied(const struct step *t, uint32_t end)
 /* Data was sent again: why? */
 static void resent(struct step *t)
 {
+	uint8_t *bits = &t->f->bits[t->from];
 	struct measure_half *me = &t->f->half[t->from];
 	const struct measure_half *peer = &t->f->half[!t->from];
 	uint32_t rtt = round_trip(t->f), silence = since(t->now, me->last_tick);
 	bool timeout = true;
 
-	me->bits |= H_LOSS;
+	*bits |= H_LOSS;
 	if (!before(peer->ack, t->f->recover[t->from]))
-		me->bits &= (uint8_t) ~(H_RECOVERY | H_TIMEOUT);
+		*bits &= (uint8_t) ~(H_RECOVERY | H_TIMEOUT);
 	if (silence >= (rtt + rtt / 4 > TIMEOUT_TICKS ? rtt + rtt / 4 : TIMEOUT_TICKS)) {
-		me->bits |= H_RECOVERY | H_TIMEOUT;
+		*bits |= H_RECOVERY | H_TIMEOUT;
 		t->f->recover[t->from] = me->next_seq;
-	} else if (me->bits & H_RECOVERY) {
-		timeout = me->bits & H_TIMEOUT;
-	} else if (peer->bits & H_DUPACKS) {
-		me->bits |= H_RECOVERY;
+	} else if (*bits & H_RECOVERY) {
+		timeout = *bits & H_TIMEOUT;
+	} else if (t->f->bits[!t->from] & H_DUPACK) {
+		*bits |= H_RECOVERY;
 		t->f->recover[t->from] = me->next_seq;
 		timeout = false;
 	}
@@ -152,14 +155,13 @@ void measure_late(struct step *t, uint32_t seg_len)
 	f->flags &= (uint16_t)~F_NEWEST(from);
 	if (filled)
 		inflight_add(t->s, me, end, (uint32_t)t->now, t->s->share);
-	if (!filled && (me->bits & H_PROBE) == 0 && (f->half[!from].bits & H_PROBE) == 0 &&
-		tsval_is_new(me, p)) {
-		me->bits |= H_PROBE_AGAIN;
+	if (!filled && ((f->bits[from] | f->bits[!from]) & H_PROBE) == 0 && tsval_is_new(me, p)) {
+		f->bits[from] |= H_PROBE_AGAIN;
 		f->probe_key = p->tcp_tsval;
 		f->probe_tick = (uint32_t)t->now;
 	}
 	me->last_tick = (uint32_t)t->now;
-	me->epoch = EPOCH(t->now);
+	note_epoch(f, from, t->now);
 	if (before(me->next_seq, end))
 		me->next_seq = end;
 }
@@ -214,6 +216,5 @@ void measure_dupack(struct step *t)
 	if (blocks == 0 && (p->payload_len > 0 || p->tcp_ack != me->ack ||
 				   p->tcp_window != me->window || p->tcp_ack == peer->next_seq))
 		return;
-	if ((me->bits & H_DUPACKS) != H_DUPACKS)
-		me->bits += H_DUPACK;
+	t->f->bits[t->from] |= H_DUPACK;
 }

@@ -16,12 +16,14 @@
 #ifndef SLUICE_MEASURE_TCP_H
 #define SLUICE_MEASURE_TCP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dataplane/measure/flow_measure.h"
 #include "dataplane/measure/histogram.h"
 
 struct inflight_store;
+struct measure_transactions;
 struct pkt;
 struct rte_mbuf;
 
@@ -116,19 +118,24 @@ void measure_tcp(struct flow_measure *f, struct pkt *p, enum measure_from from, 
 	struct measure_class *c);
 
 /*
- * measure_tcp() for the TCP packets of a burst; other packets are passed over. Every pkt->flow is
+ * measure_tcp() and measure_transaction() for the TCP packets of a burst; other packets are passed
+ * over, and their number is returned. Every pkt->flow is
  * set; `classes` is this worker's array of count + 1, indexed by flow->class_id: all classes from
  * `count` on share the last one, which nobody shows (measure_class_of()). Packets of the record
  * that stands for "no flow of its own" (FLOW_OTHER) are counted in tcp_packets only.
  */
-void measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
-	struct measure_class *classes, uint32_t count);
+unsigned measure_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
+	struct measure_class *classes, struct measure_transactions *transactions, uint32_t count);
 
 static inline struct measure_class *measure_class_of(
 	struct measure_class *classes, uint32_t count, uint32_t class_id)
 {
 	return &classes[class_id < count ? class_id : count];
 }
+
+/* Is this a connection that both sides have said something on, after its handshake if that was
+ * seen, and that neither has ended? As netstat says ESTABLISHED. Any thread, from a copy. */
+bool measure_is_open(const struct flow_measure *f);
 
 /* Read one flow's figures. Any thread, from a copy of the record (see flow.h). */
 void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *view);

@@ -21,18 +21,19 @@
 
 #define TICK_SHIFT 6
 #define TICKS(ns) ((uint32_t)((ns) >> TICK_SHIFT))
-#define EPOCH(ticks) ((uint8_t)((ticks) >> 30)) /* 69 s: ticks alone begin again after 275 s */
+/* Ticks alone begin again after 275 s. With this half an hour can be told. */
+#define EPOCH_SHIFT 31 /* 137 s */
+#define EPOCH(ticks) ((unsigned)((ticks) >> EPOCH_SHIFT) & 0xf)
 
-/* measure_half.bits */
+/* flow_measure.bits */
 #define H_PROBE 0x03	   /* what the echo that is waited for answers */
 #define H_PROBE_AGAIN 0x01 /* a packet sent again */
 #define H_PROBE_PURE 0x02  /* a pure ACK */
-#define H_DUPACKS 0x0c	   /* duplicate ACKs that it sent in a row, up to 3 */
-#define H_DUPACK 0x04
-#define H_TIMEOUT 0x10	/* its recovery was begun by its timer */
-#define H_RECOVERY 0x20 /* measure_half.recover is valid: data before it may be sent again */
-#define H_SHORT 0x40	/* in this round trip it sent a segment that was not full */
-#define H_LOSS 0x80	/* in this round trip it sent something again */
+#define H_DUPACK 0x04	   /* its last ACK was a duplicate */
+#define H_TIMEOUT 0x10	   /* its recovery was begun by its timer */
+#define H_RECOVERY 0x20	   /* measure_half.recover is valid: data before it may be sent again */
+#define H_SHORT 0x40	   /* in this round trip it sent a segment that was not full */
+#define H_LOSS 0x80	   /* in this round trip it sent something again */
 
 /* flow_measure.flags */
 #define F_STARTED(from) (0x0001u << (from)) /* next_seq is known */
@@ -46,9 +47,12 @@
 #define F_SYN_ACK 0x0400u
 #define F_OPEN 0x0600u
 #define F_RESET 0x0800u
-#define F_FAILED 0x1000u		   /* counted as refused or timed out */
-#define F_NEWEST(from) (0x2000u << (from)) /* its newest segment passed once: next_seq, last_tick  \
-					    */
+#define F_FAILED 0x1000u /* counted as refused or timed out */
+#define F_NEWEST(from)                                                                             \
+	(0x2000u << (from)) /* its newest segment passed once: next_seq, last_tick                 \
+			     */
+
+#define F_ORDINARY 0x8000u /* both sides known, nothing missing: the short way will do */
 
 #define F_BOTH (F_STARTED(FROM_LAN) | F_STARTED(FROM_WAN) | F_ACKED(FROM_LAN) | F_ACKED(FROM_WAN))
 
@@ -93,14 +97,44 @@ static inline uint32_t since(uint64_t now, uint32_t tick)
 	return (uint32_t)now - tick;
 }
 
+/* When data of side `from` passed last, ticks. */
+static inline uint32_t said_last(const struct flow_measure *f, enum measure_from from)
+{
+	return f->flags & F_FIN(from) ? f->said_tick[from] : f->half[from].last_tick;
+}
+
+/* Does the difference of the ticks tell the time from the epoch `from` to the epoch `to`? */
+static inline bool epoch_is_near(unsigned from, unsigned to)
+{
+	return ((to - from) & 0xf) <= 1;
+}
+
+static inline unsigned epoch_of(const struct flow_measure *f, enum measure_from from)
+{
+	return f->epochs >> from * 4 & 0xf;
+}
+
+static inline void note_epoch(struct flow_measure *f, enum measure_from from, uint64_t now)
+{
+	f->epochs = (uint8_t)((f->epochs & 0xf0 >> from * 4) | EPOCH(now) << from * 4);
+}
+
 static inline unsigned state_of(const struct flow_measure *f)
 {
 	return f->flags & F_STATE;
 }
 
+/* Newer, by the lower halves of two timestamps. They tell for 32 s of a clock of 1 ms (RFC 7323,
+ * 5.4, allows 1 ms to 1 s). */
+static inline bool tsval_before(uint16_t a, uint32_t b)
+{
+	return (int16_t)(uint16_t)(a - (uint16_t)b) < 0;
+}
+
+/* Does no earlier packet carry this timestamp? */
 static inline bool tsval_is_new(const struct measure_half *h, const struct pkt *p)
 {
-	return (p->flags & PKT_TCP_TS) && before(h->tsval, p->tcp_tsval);
+	return (p->flags & PKT_TCP_TS) && tsval_before(h->tsval, p->tcp_tsval);
 }
 
 static inline void count16(uint16_t *count)
@@ -126,9 +160,10 @@ struct step {
 	struct inflight_store *s;
 };
 
-/* handshake.c: a SYN without ACK; a RST; the state after a packet with ACK, which acknowledged
- * something new or not; what the options of a SYN say. */
+/* handshake.c: a SYN without ACK; a FIN; a RST; the state after a packet with ACK, which
+ * acknowledged something new or not; what the options of a SYN say. */
 void measure_syn(struct step *t);
+void measure_fin(struct step *t);
 void measure_reset(struct step *t);
 void measure_handshake(struct step *t, bool acked);
 void measure_syn_options(struct step *t);
@@ -138,8 +173,8 @@ void measure_syn_options(struct step *t);
 void measure_late(struct step *t, uint32_t seg_len);
 void measure_dupack(struct step *t);
 
-/* limits.c: side `from` acknowledges new data, of `flight` bytes under way, a round trip or more
- * after the last time. */
+/* limits.c: side `from` acknowledges new data, of `flight` bytes under way (0: not known), a round
+ * trip or more after the last time. */
 void measure_round(struct flow_measure *f, enum measure_from from, uint32_t flight, uint64_t now,
 	struct measure_class *c);
 

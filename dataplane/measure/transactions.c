@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Requests and responses of TCP connections, see transactions.h. Two bits of struct flow.flags say
- * who spoke last; where another speaks now, turn() looks at the packet. When somebody spoke last
- * is known to the TCP measurement.
+ * who spoke last; where another speaks now, the packet is looked at. When somebody spoke last is
+ * known to the TCP measurement.
  *
  * Sizes are differences of sequence numbers. What the server acknowledges with the first packet of
  * its response is the request; what the client has acknowledged when it asks again, or the server
@@ -13,18 +13,16 @@
  * sessions, and the server's second in TLS 1.2. What the client says from then on are requests. A
  * server's session ticket right after the handshake is taken for its first response.
  */
-#include <netinet/tcp.h>
-#include <stdbool.h>
+#include <rte_byteorder.h>
 
 #include "dataplane/flow/flow.h"
+#include "dataplane/measure/dns_stream.h"
 #include "dataplane/measure/http.h"
-#include "dataplane/measure/tcp.h"
+#include "dataplane/measure/tcp_private.h"
 #include "dataplane/measure/tls.h"
 #include "dataplane/measure/transactions.h"
 
-#define TICK_SHIFT 6
-#define EPOCH(ticks) ((uint8_t)((ticks) >> 30)) /* 69 s: ticks alone begin again after 275 s */
-#define SIZE_MOST (1u << 31)			/* of what sequence numbers can tell */
+#define SIZE_MOST (1u << 31) /* of what sequence numbers can tell */
 
 enum transaction_state { IDLE, REQUESTED, RESPONDED };
 
@@ -32,6 +30,7 @@ enum transaction_protocol {
 	PROTOCOL_UNKNOWN, /* there was no request yet */
 	PROTOCOL_OTHER,
 	PROTOCOL_HTTP,
+	PROTOCOL_DNS,	     /* the ID of the query is in hello_tick */
 	PROTOCOL_TLS_HELLO,  /* ClientHello seen */
 	PROTOCOL_TLS_SERVER, /* and the server's flight */
 	PROTOCOL_TLS_CLIENT, /* and more of the client's handshake: TLS 1.2 */
@@ -48,20 +47,17 @@ struct said {
 	uint64_t now; /* ticks */
 };
 
-/* When the newest data of a side passed; this packet's own, if it is of that side. */
-static uint32_t spoke_last(const struct flow *f, enum measure_from from)
+/* Is a time of that epoch so soon behind the request that the difference of ticks tells it? */
+static bool is_near(const struct transactions_flow *t, unsigned epoch)
 {
-	return f->measure.half[from].last_tick;
+	return epoch_is_near(t->epoch, epoch);
 }
 
-static bool is_recent(const struct transactions_flow *t, uint64_t now)
-{
-	return (uint8_t)(EPOCH(now) - t->epoch) <= 1;
-}
-
+/* Differences below zero are of sides that go on behind their FIN. */
 static void record(struct histogram *h, uint32_t ticks)
 {
-	histogram_record(h, (uint64_t)ticks << TICK_SHIFT);
+	if (ticks <= INT32_MAX)
+		histogram_record(h, (uint64_t)ticks << TICK_SHIFT);
 }
 
 static bool in_tls_handshake(const struct transactions_flow *t)
@@ -74,17 +70,57 @@ static void finish(struct flow *f, struct said *s, uint32_t acked, struct measur
 {
 	struct transactions_flow *t = &f->transactions;
 	enum measure_from server = s->by_client ? !s->from : s->from;
-	uint32_t ticks = spoke_last(f, server) - t->request_tick;
+	uint32_t ticks = said_last(&f->measure, server) - t->request_tick;
 	uint32_t size = acked - t->request_ack;
 
 	t->state = IDLE;
-	if (!is_recent(t, s->now))
+	if (!is_near(t, epoch_of(&f->measure, server)))
 		return;
 	record(&c->whole, ticks);
 	if (t->protocol == PROTOCOL_HTTP)
 		record(&c->http_whole, ticks);
 	if (size < SIZE_MOST)
 		c->response_bytes += size;
+}
+
+#define PORT_DNS RTE_BE16(53)
+#define SERVFAIL 2
+#define NXDOMAIN 3
+
+/* Is it a DNS query? */
+static bool ask_dns(struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	struct dns_stream_message message;
+
+	if (s->p->key.port[!s->p->dir] != PORT_DNS ||
+		!dns_stream_read(s->bytes, s->len, &message) || message.is_response)
+		return false;
+	t->hello_tick = message.id;
+	c->dns_queries++;
+	return true;
+}
+
+/* The response to a DNS query. */
+static void answer_dns(struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	struct dns_stream_message message;
+
+	if (!dns_stream_read(s->bytes, s->len, &message) || !message.is_response ||
+		message.id != t->hello_tick)
+		return; /* to another one */
+	c->dns_answers++;
+	c->dns_servfail += message.rcode == SERVFAIL;
+	c->dns_nxdomain += message.rcode == NXDOMAIN;
+	if (is_near(t, EPOCH(s->now)))
+		record(&c->dns, (uint32_t)s->now - t->request_tick);
+}
+
+static enum transaction_protocol protocol_of(
+	struct transactions_flow *t, struct said *s, struct measure_transactions *c)
+{
+	if (ask_dns(t, s, c))
+		return PROTOCOL_DNS;
+	return http_is_request(s->bytes, s->len) ? PROTOCOL_HTTP : PROTOCOL_OTHER;
 }
 
 /* The client speaks first, or after the server. */
@@ -98,12 +134,12 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 		return; /* goes on after "100 Continue" */
 	if (t->state == RESPONDED)
 		finish(f, s, s->p->tcp_ack, c);
-	if (t->protocol == PROTOCOL_TLS && record_type == TLS_ALERT)
-		return; /* "close notify": no question */
+	if (record_type == TLS_ALERT)
+		return; /* "close notify", or what the server said was wrong: no question */
 	t->request_tick = (uint32_t)s->now;
 	t->request_seq = s->p->tcp_seq;
 	t->request_ack = s->p->tcp_ack;
-	t->epoch = EPOCH(s->now);
+	t->epoch = (uint8_t)EPOCH(s->now);
 	if (record_type == TLS_CLIENT_HELLO && (is_first || t->protocol == PROTOCOL_TLS_SERVER)) {
 		if (is_first) {
 			t->hello_tick = (uint32_t)s->now;
@@ -124,8 +160,9 @@ static void ask(struct flow *f, struct said *s, struct measure_transactions *c)
 		record(&c->tls, (uint32_t)s->now - t->hello_tick);
 	} else if (in_tls_handshake(t)) {
 		t->protocol = PROTOCOL_OTHER; /* not as we know it */
+		c->connections++;
 	} else if (t->protocol != PROTOCOL_TLS) {
-		t->protocol = http_is_request(s->bytes, s->len) ? PROTOCOL_HTTP : PROTOCOL_OTHER;
+		t->protocol = protocol_of(t, s, c);
 	}
 	t->state = REQUESTED;
 	c->connections += is_first;
@@ -140,10 +177,10 @@ static void answer_tls(struct transactions_flow *t, struct said *s, struct measu
 
 	if (record_type == TLS_ALERT) {
 		c->tls_alerts++;
-		t->protocol = PROTOCOL_OTHER;
+		t->protocol = PROTOCOL_UNKNOWN;
 	} else if (t->protocol == PROTOCOL_TLS_HELLO) {
 		t->protocol =
-			record_type == TLS_SERVER_HELLO ? PROTOCOL_TLS_SERVER : PROTOCOL_OTHER;
+			record_type == TLS_SERVER_HELLO ? PROTOCOL_TLS_SERVER : PROTOCOL_UNKNOWN;
 	} else if (t->protocol == PROTOCOL_TLS_CLIENT &&
 		   (record_type == TLS_CHANGE_CIPHER_SPEC || record_type == TLS_HANDSHAKE)) {
 		t->protocol = PROTOCOL_TLS;
@@ -157,10 +194,13 @@ static void answer_tls(struct transactions_flow *t, struct said *s, struct measu
 static void answer(struct flow *f, struct said *s, struct measure_transactions *c)
 {
 	struct transactions_flow *t = &f->transactions;
-	uint32_t ticks = (uint32_t)s->now - spoke_last(f, !s->from);
+	uint32_t ticks = (uint32_t)s->now - said_last(&f->measure, !s->from);
 	uint32_t size = s->p->tcp_ack - t->request_seq;
 	unsigned status;
 
+	if ((f->measure.flags & F_FIN(!s->from)) &&
+		s->p->tcp_ack == f->measure.half[!s->from].next_seq)
+		size--; /* the FIN's */
 	if (in_tls_handshake(t)) {
 		answer_tls(t, s, c);
 		return;
@@ -175,11 +215,13 @@ static void answer(struct flow *f, struct said *s, struct measure_transactions *
 		}
 		c->http_status[status / 100 < TRANSACTION_STATUS ? status / 100 : 0]++;
 	}
+	if (t->protocol == PROTOCOL_DNS)
+		answer_dns(t, s, c);
 	t->state = RESPONDED;
 	c->responses++;
 	if (size < SIZE_MOST)
 		c->request_bytes += size;
-	if (!is_recent(t, s->now))
+	if (!is_near(t, EPOCH(s->now)))
 		return;
 	record(&c->first_byte, ticks);
 	if (t->protocol == PROTOCOL_HTTP)
@@ -200,10 +242,10 @@ static void end(struct flow *f, struct said *s, struct measure_transactions *c)
 	}
 }
 
-static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
-	const uint8_t *frame, uint32_t data_len, enum measure_from from, uint64_t now_ns,
-	struct measure_transactions *c)
+void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
+	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c)
 {
+	enum measure_from from = p->dir == f->lan_dir ? FROM_LAN : FROM_WAN;
 	uint32_t there = data_len > p->payload_off ? data_len - p->payload_off : 0;
 	struct said s = {.p = p,
 		.bytes = frame + p->payload_off,
@@ -212,6 +254,14 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 		.from = from,
 		.now = now_ns >> TICK_SHIFT};
 
+	if ((f->flags & FLOW_OTHER) || !transactions_concern(f, p, from))
+		return;
+	/* The SYN of another connection, which may carry data (RFC 7413). */
+	if ((p->tcp_flags & (TH_SYN | TH_ACK)) == TH_SYN && state_of(&f->measure) == F_SYN &&
+		f->measure.syn_retries == 0) {
+		f->transactions = (struct transactions_flow){0};
+		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
+	}
 	if (p->payload_len > 0 && !(p->flags & PKT_RETRANSMIT)) {
 		uint8_t said = (uint8_t)(FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
 
@@ -223,53 +273,8 @@ static __attribute__((noinline)) void turn(struct flow *f, const struct pkt *p,
 				answer(f, &s, c);
 		}
 	}
-	if (p->tcp_flags & (TH_FIN | TH_RST)) {
+	if (p->tcp_flags & (TH_FIN | TH_RST))
 		end(f, &s, c);
-	} else if (p->tcp_flags & TH_SYN) { /* another connection */
-		f->transactions = (struct transactions_flow){0};
-		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
-	}
-}
-
-/* Is there something to look at? From the flow's first line alone, and without a branch: whether
- * the next packet carries data is up to chance. */
-static inline bool is_turn(const struct flow *f, const struct pkt *p, enum measure_from from)
-{
-	unsigned said = f->flags & (FLOW_SAID | FLOW_SAID_WAN);
-	unsigned would = FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0);
-	bool speaks = (p->payload_len != 0) & (said != would);
-	bool ends = ((p->tcp_flags & (TH_FIN | TH_RST | TH_SYN)) != 0) & (said != 0);
-
-	return speaks | ends;
-}
-
-void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
-	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c)
-{
-	enum measure_from from = p->dir == f->lan_dir ? FROM_LAN : FROM_WAN;
-
-	if (__builtin_expect(is_turn(f, p, from), 0) && !(f->flags & FLOW_OTHER))
-		turn(f, p, frame, data_len, from, now_ns, c);
-}
-
-unsigned measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
-	struct measure_transactions *classes, uint32_t count)
-{
-	unsigned others = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		const struct pkt *p = pkt_of(pkts[i]);
-		struct flow *f = p->flow;
-
-		if (__builtin_expect(!(p->flags & PKT_TCP), 0)) {
-			others++;
-			continue;
-		}
-		measure_transaction(f, p, rte_pktmbuf_mtod(pkts[i], const uint8_t *),
-			pkts[i]->data_len, now_ns,
-			&classes[f->class_id < count ? f->class_id : count]);
-	}
-	return others;
 }
 
 void measure_transactions_merge(
@@ -281,6 +286,7 @@ void measure_transactions_merge(
 	histogram_merge(&into->http_first_byte, &from->http_first_byte);
 	histogram_merge(&into->http_whole, &from->http_whole);
 	histogram_merge(&into->tls, &from->tls);
+	histogram_merge(&into->dns, &from->dns);
 	ADD(connections);
 	ADD(requests);
 	ADD(responses);
@@ -293,5 +299,9 @@ void measure_transactions_merge(
 	ADD(tls_hellos);
 	ADD(tls_handshakes);
 	ADD(tls_alerts);
+	ADD(dns_queries);
+	ADD(dns_answers);
+	ADD(dns_servfail);
+	ADD(dns_nxdomain);
 #undef ADD
 }

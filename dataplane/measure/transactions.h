@@ -2,8 +2,8 @@
 /*
  * Transactions of TCP connections, from where the box stands: a request is what the client says
  * after the server has spoken (or first), its response what the server says then. Client is who
- * opened the flow. HTTP/1 (http.h) and TLS (tls.h) are recognised by the first bytes of a request
- * or response. What is said in one breath counts as one: pipelined requests do.
+ * opened the flow. HTTP/1 (http.h), TLS (tls.h) and DNS (dns_stream.h) are recognised by the first
+ * bytes of a request or response. What is said in one breath counts as one: pipelined requests do.
  *
  * Only the first packet of each request and response is looked at; packets that repeat data
  * (PKT_RETRANSMIT) never are. Times are taken at the box. Threads as in tcp.h.
@@ -13,12 +13,13 @@
 
 #include <stdint.h>
 
-#include "dataplane/measure/histogram.h"
-#include "dataplane/measure/transactions_flow.h"
+#include <netinet/tcp.h>
+#include <stdbool.h>
 
-struct flow;
-struct pkt;
-struct rte_mbuf;
+#include "dataplane/flow/flow.h"
+#include "dataplane/measure/histogram.h"
+#include "dataplane/measure/tcp.h"
+#include "dataplane/measure/transactions_flow.h"
 
 /* HTTP status codes by their first digit; [0]: none that is known. */
 #define TRANSACTION_STATUS 6
@@ -37,7 +38,31 @@ struct measure_transactions {
 	uint64_t http_requests;
 	uint64_t http_status[TRANSACTION_STATUS];
 	uint64_t tls_hellos, tls_handshakes, tls_alerts; /* begun, complete, refused by an alert */
+	/* DNS over TCP (dns_stream.h): the first query of what a client says in one breath. */
+	struct histogram dns; /* its first byte to that of the response under the same ID */
+	uint64_t dns_queries, dns_answers, dns_servfail, dns_nxdomain;
 };
+
+/* Did another side speak last than `from`, or none? */
+static inline bool transactions_other_speaks(const struct flow *f, enum measure_from from)
+{
+	return (f->flags & (FLOW_SAID | FLOW_SAID_WAN)) !=
+	       (FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
+}
+
+/*
+ * Is there something to look at? From the flow's first line alone, and without a branch: whether
+ * the next packet carries data is up to chance. `from`: the side that it comes from.
+ */
+static inline bool transactions_concern(
+	const struct flow *f, const struct pkt *p, enum measure_from from)
+{
+	bool speaks = (p->payload_len != 0) & transactions_other_speaks(f, from);
+	bool ends = ((p->tcp_flags & (TH_FIN | TH_RST | TH_SYN)) != 0) &
+		    ((f->flags & (FLOW_SAID | FLOW_SAID_WAN)) != 0);
+
+	return speaks | ends;
+}
 
 /*
  * One TCP packet of a flow, after measure_tcp(), from a frame of which data_len bytes may be read.
@@ -45,11 +70,6 @@ struct measure_transactions {
  */
 void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *frame,
 	uint32_t data_len, uint64_t now_ns, struct measure_transactions *c);
-
-/* measure_transaction() for a burst, after measure_bulk(), as there. Returns how many packets of it
- * are not TCP. */
-unsigned measure_transactions_bulk(struct rte_mbuf **pkts, unsigned n, uint64_t now_ns,
-	struct measure_transactions *classes, uint32_t count);
 
 /* Add the figures of `from` to `into`, which belongs to the caller (control thread). */
 void measure_transactions_merge(

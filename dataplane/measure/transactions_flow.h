@@ -13,7 +13,7 @@ struct transactions_flow {
 	uint32_t request_tick; /* first byte of the request, ticks of 64 ns */
 	uint32_t request_seq;  /* its sequence number */
 	uint32_t request_ack;  /* what of the server's data was acknowledged then */
-	uint32_t hello_tick;   /* of TLS's ClientHello */
+	uint32_t hello_tick;   /* of TLS's ClientHello; of DNS, the ID of the query */
 	uint8_t state;	       /* enum transaction_state in transactions.c */
 	uint8_t protocol;      /* enum transaction_protocol there */
 	uint8_t epoch;	       /* coarse time of request_tick */

@@ -51,13 +51,22 @@ void measure_flow_view(const struct flow_measure *f, struct measure_flow_view *v
 	*view = (struct measure_flow_view){
 		.rtt_lan_min_ns = ns_of(f->rtt_min[FROM_LAN]),
 		.rtt_lan_last_ns = ns_of(f->rtt_last[FROM_LAN]),
-		.rtt_lan_samples = f->samples[FROM_LAN],
+		.rtt_lan_samples = f->samples[FROM_LAN] + (f->uncounted & 0x0f),
 		.rtt_wan_min_ns = ns_of(f->rtt_min[FROM_WAN]),
 		.rtt_wan_last_ns = ns_of(f->rtt_last[FROM_WAN]),
-		.rtt_wan_samples = f->samples[FROM_WAN],
+		.rtt_wan_samples = f->samples[FROM_WAN] + (f->uncounted >> 4),
 		.connect_ns = ns_of(f->connect),
 		.syn_retries = f->syn_retries,
 	};
 	view_half(f, FROM_LAN, view, in_handshake);
 	view_half(f, FROM_WAN, view, in_handshake);
+}
+
+bool measure_is_open(const struct flow_measure *f)
+{
+	unsigned state = state_of(f);
+
+	if (f->flags & (F_RESET | F_FIN(FROM_LAN) | F_FIN(FROM_WAN)))
+		return false;
+	return state == F_OPEN || (state == F_MIDSTREAM && (f->flags & F_BOTH) == F_BOTH);
 }

@@ -11,7 +11,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/compress/decide.h"
-#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/codec.h"
 #include "tests/unit/link/frames.h"
 
 #define PACKETS 64 /* one burst and more, hot in the cache like a burst in the worker */
@@ -19,7 +19,8 @@
 
 static struct rte_mbuf *in[PACKETS], *link_frame[PACKETS], *out[PACKETS];
 static struct link_seq lanes[LINK_LANES];
-static struct compressor *codec;
+static struct codec *codec;
+static const struct codec_method method = {CODEC_LZ4, 1, 0};
 static int volatile sink;
 
 static int by_value(const void *a, const void *b)
@@ -65,9 +66,10 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 		out[i] = rte_pktmbuf_alloc(frames_pool());
 		frame_len = in[i]->data_len;
 		p = link_blob(&path[0], in[i], link_frame[i], compress_min_gain(frame_len), &room);
-		sizes[i] = room > 0 ? compressor_lz4(codec, rte_pktmbuf_mtod(in[i], uint8_t *),
-					      frame_len, p, room, 1)
-				    : 0;
+		sizes[i] = room > 0
+				   ? codec_encode(codec, method, rte_pktmbuf_mtod(in[i], uint8_t *),
+					     frame_len, p, room)
+				   : 0;
 		frame_bytes += frame_len;
 		wire_bytes += sizes[i] > 0 ? sizes[i] + (int)link_headers_bytes(&path[0])
 					   : (int)frame_len;
@@ -78,8 +80,8 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 			       sizeof(blob), 1));
 	MEASURE(plain_tight, sink = LZ4_compress_fast_extState(&state, (char *)BYTES(in[i]),
 				     (char *)blob, in[i]->data_len, sizeof(blob), 1));
-	MEASURE(ours,
-		sink = compressor_lz4(codec, BYTES(in[i]), in[i]->data_len, blob, sizeof(blob), 1));
+	MEASURE(ours, sink = codec_encode(
+			      codec, method, BYTES(in[i]), in[i]->data_len, blob, sizeof(blob)));
 	MEASURE(whole, {
 		uint32_t room, len;
 		const uint8_t *inner = link_inner(&path[0], in[i], &len);
@@ -87,7 +89,7 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 		rte_pktmbuf_reset(link_frame[i]);
 		uint8_t *p = link_blob(
 			&path[0], in[i], link_frame[i], compress_min_gain(in[i]->data_len), &room);
-		int n = room > 0 ? compressor_lz4(codec, inner, len, p, room, 1) : 0;
+		int n = room > 0 ? codec_encode(codec, method, inner, len, p, room) : 0;
 		if (n > 0)
 			sink = link_encode(&tx, &path[0], in[i], LINK_CODEC_LZ4, (uint32_t)n,
 				link_frame[i], 1000);
@@ -102,7 +104,8 @@ static void one(enum data_kind kind, uint32_t payload_len, uint8_t family)
 			if (i == 0)
 				path[1].session_id++;
 			rte_pktmbuf_reset(out[i]);
-			sink = link_decode(link_frame[i], &path[1], lanes, NULL, out[i], 1000, NULL);
+			sink = link_decode(
+				codec, link_frame[i], &path[1], lanes, NULL, out[i], 1000, NULL);
 			if (sink != 0)
 				abort();
 		});
@@ -150,7 +153,7 @@ static void incompressible(uint32_t packets)
 			uint8_t *blob = link_blob(&path[0], p, m, compress_min_gain(len), &room);
 
 			compress_result(&fc, len,
-				compressor_lz4(codec, inner, len, blob, room, 1) > 0 ? 1000 : 0);
+				codec_encode(codec, method, inner, len, blob, room) > 0 ? 1000 : 0);
 			tries++;
 		}
 		cycles += rte_rdtsc_precise() - begin;
@@ -166,8 +169,7 @@ static void incompressible(uint32_t packets)
 int main(void)
 {
 	frames_pool();
-	codec = compressor_init(
-		aligned_alloc(COMPRESSOR_ALIGN, RTE_ALIGN(compressor_bytes(), COMPRESSOR_ALIGN)));
+	codec = frames_codec();
 	printf("TSC cycles a packet, medians; ratio is of whole frames, link headers included\n");
 	printf("                            LZ4_com-   +own      com-                 LZ4_de-\n");
 	printf("data    bytes over  ratio press_fast     state  pressor   +framing  compress  "

@@ -18,13 +18,15 @@
 #include "dataplane/flow/flow.h"
 #include "dataplane/measure/inflight.h"
 #include "dataplane/measure/tcp.h"
+#include "dataplane/measure/transactions.h"
 
 #define BURST 32
 #define CLASSES 4
 #define SLOTS 64 /* bursts in memory at a time */
 #define ROUNDS 200
-#define WINDOW 40	/* packets under way, of few flows; */
-#define WINDOW_MANY 1 /* of so many that each sends a packet in 10 ms and more */
+#define SEGMENT 1448
+#define WINDOW 40	/* segments that stay under way, of few flows; */
+#define WINDOW_MANY 0	/* of so many that each sends a packet in 10 ms and more */
 #define RUNS (1u << 18) /* for segments in flight: what a worker has for 1,000,000 flows */
 #define STORE_BYTES ((size_t)34 << 20)
 
@@ -44,10 +46,12 @@ static struct buffer *buffers;
 static struct flow *flows;
 static struct peer *peers;
 static struct measure_class *classes; /* and one for the classes beyond them */
+static struct measure_transactions transactions[CLASSES + 1];
 static void *store;
 static struct rte_mbuf *pkts[SLOTS][BURST];
 static uint64_t random_state = 88172645463325252u;
 static uint64_t now_ns = 1000000000;
+static uint64_t acks; /* made so far */
 
 static uint64_t next_random(void)
 {
@@ -57,43 +61,39 @@ static uint64_t next_random(void)
 	return random_state;
 }
 
+/* The next packet of flow n: data, or the ACK of what was sent a window ago. */
+static void make(struct pkt *p, uint32_t n, bool data)
+{
+	struct peer *peer = &peers[n];
+
+	p->flow = &flows[n];
+	p->tcp_tsval = (uint32_t)(now_ns / 1000000);
+	p->tcp_tsecr = p->tcp_tsval - 20;
+	p->payload_len = data ? SEGMENT : 0;
+	p->tcp_seq = data ? peer->next : 1;
+	if (data)
+		peer->next += SEGMENT;
+	else
+		peer->acked += 2 * SEGMENT;
+	p->tcp_ack = data ? 1 : peer->acked;
+	acks += !data;
+}
+
 /*
- * A burst comes from one port. Half of the flows are downloads, half uploads; an ACK comes for
- * every second data packet, a window behind: so of the packets of either port two in three are
- * data. With many flows each has little under way, and an ACK where two packets are.
+ * Flows in random order, half of them downloads, half uploads, each with an ACK for every second
+ * segment: as soon as it can be, where there are so many flows that a round trip passes between the
+ * packets of one, else a window later. So two packets in three are data.
  */
 static void fill(uint32_t flow_count)
 {
-	uint32_t window = flow_count > 10000 ? WINDOW_MANY : WINDOW;
+	uint32_t window = (flow_count > 10000 ? WINDOW_MANY : WINDOW) * SEGMENT;
 
-	for (unsigned s = 0; s < SLOTS; s++) {
-		uint8_t port = s & 1;
+	for (unsigned i = 0; i < SLOTS * BURST; i++) {
+		uint32_t n = (uint32_t)(((next_random() >> 32) * flow_count) >> 32);
+		bool data = peers[n].next - peers[n].acked < window + 2 * SEGMENT;
 
-		for (unsigned i = 0; i < BURST; i++) {
-			bool data = next_random() % 3 < 2;
-			uint32_t n = (uint32_t)(((next_random() >> 32) * flow_count) >> 32);
-			/* Even flows send from port 0, odd ones from port 1. */
-			n = flow_count > 1 ? (n & ~1u) | (data ? port : !port) : 0;
-			struct pkt *p = &buffers[s * BURST + i].p;
-			struct peer *peer = &peers[n];
-
-			p->flow = &flows[n];
-			p->tcp_tsval = (uint32_t)(now_ns / 1000000);
-			p->tcp_tsecr = p->tcp_tsval - 20;
-			p->dir = flow_count > 1 ? port : data;
-			if (data) {
-				p->payload_len = 1448;
-				p->tcp_seq = peer->next;
-				p->tcp_ack = 1;
-				peer->next += 1448;
-			} else {
-				p->payload_len = 0;
-				p->tcp_seq = 1;
-				if (peer->next - peer->acked > window * 1448)
-					peer->acked += 2 * 1448;
-				p->tcp_ack = peer->acked;
-			}
-		}
+		make(&buffers[i].p, n, data);
+		buffers[i].p.dir = (n & 1) ^ data;
 	}
 }
 
@@ -111,10 +111,12 @@ static void start(uint32_t flow_count)
 		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns, &classes[n % CLASSES]);
 		syn.tcp_flags = TH_SYN | TH_ACK;
 		syn.tcp_ack = 1;
-		measure_tcp(&flows[n].measure, &syn, FROM_WAN, now_ns + 20000000, &classes[n % CLASSES]);
+		measure_tcp(&flows[n].measure, &syn, FROM_WAN, now_ns + 20000000,
+			&classes[n % CLASSES]);
 		syn.tcp_flags = TH_ACK;
 		syn.tcp_seq = 1;
-		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns + 21000000, &classes[n % CLASSES]);
+		measure_tcp(&flows[n].measure, &syn, FROM_LAN, now_ns + 21000000,
+			&classes[n % CLASSES]);
 		peers[n].next = peers[n].acked = 1;
 	}
 	now_ns += 30000000;
@@ -179,7 +181,8 @@ static double run(uint32_t flow_count, bool measure)
 			uint64_t from = rte_rdtsc_precise();
 			count(s);
 			if (measure)
-				measure_bulk(pkts[s], BURST, now_ns, classes, CLASSES);
+				measure_bulk(
+					pkts[s], BURST, now_ns, classes, transactions, CLASSES);
 			burst_cycles[r * SLOTS + s] = (uint32_t)(rte_rdtsc_precise() - from);
 			now_ns += 3000;
 		}
@@ -240,7 +243,8 @@ int main(void)
 		/* Fill windows and caches: each flow has sent six packets and more. */
 		for (uint32_t sent = 0; sent < counts[k] * 6 + 1; sent += ROUNDS * SLOTS * BURST)
 			run(counts[k], true);
-		uint64_t before = samples(), acks = ROUNDS * SLOTS * BURST / 3;
+		uint64_t before = samples();
+		acks = 0;
 		double on = run(counts[k], true);
 		printf("%18u TCP flows %9.1f %8.1f %8.1f %6.0f %%\n", counts[k], off, on, on - off,
 			100.0 * (double)(samples() - before) / (double)acks);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Cycles a packet that measure_datagrams_bulk() and measure_transactions_bulk() add to the measure
- * stage, with few flows and with many in random order: TCP data and ACKs where the same side goes
+ * Cycles a packet that measure_datagrams_bulk() and measure_transaction() add to the measure stage,
+ * with few flows and with many in random order: TCP data and ACKs where the same side goes
  * on speaking, TCP where every packet is a turn, UDP of no known port, DNS. No EAL: bursts of 32 in
  * plain memory, as the flow stage leaves them. The cost of a loop over the packets is included.
  */
@@ -36,7 +36,7 @@ static struct buffer *buffers;
 static struct flow *flows;
 static struct rte_mbuf *pkts[SLOTS][BURST];
 static struct measure_datagrams datagrams[2];
-static struct measure_transactions transactions[2];
+static struct measure_transactions turns[2];
 static uint32_t cycles[ROUNDS * SLOTS];
 static uint64_t random_state = 88172645463325252u;
 
@@ -84,6 +84,24 @@ static int ascending(const void *a, const void *b)
 	       (*(const uint32_t *)a < *(const uint32_t *)b);
 }
 
+/* As measure_bulk() does. */
+static unsigned transactions(unsigned s, uint64_t now_ns)
+{
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < BURST; i++) {
+		struct pkt *p = pkt_of(pkts[s][i]);
+		enum measure_from from = (enum measure_from)(p->dir ^ p->flow->lan_dir);
+
+		if (!(p->flags & PKT_TCP))
+			others++;
+		else if (transactions_concern(p->flow, p, from))
+			measure_transaction(p->flow, p, buffers[s * BURST + i].bytes,
+				sizeof(buffers->bytes), now_ns, &turns[0]);
+	}
+	return others;
+}
+
 /* The median burst. */
 static double measure(enum traffic traffic, uint32_t flow_count)
 {
@@ -105,7 +123,7 @@ static double measure(enum traffic traffic, uint32_t flow_count)
 				*(volatile uint32_t *)&buffers[s * BURST + i].p.flow->class_id;
 			now_ns += 1000;
 			start = rte_rdtsc_precise();
-			if (measure_transactions_bulk(pkts[s], BURST, now_ns, transactions, 1) > 0)
+			if (transactions(s, now_ns) > 0)
 				measure_datagrams_bulk(pkts[s], BURST, now_ns, datagrams, 1);
 			cycles[n++] = (uint32_t)(rte_rdtsc_precise() - start);
 		}

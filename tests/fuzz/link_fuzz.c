@@ -18,7 +18,7 @@
 #include <xxhash.h>
 
 #include "controlplane/channel/counters.h"
-#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/codec.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/ack.h"
 #include "dataplane/link/session.h"
@@ -47,9 +47,9 @@ static void count_nonces(void *arg, uint8_t *out, size_t len)
 	memset(out, nonces += 2, len);
 }
 
-static struct compressor *compressor(void)
+static struct codec *codec(void)
 {
-	static struct compressor *c;
+	static struct codec *c;
 
 	if (c == NULL) {
 		struct link_session_config config = {.key = (const uint8_t *)"fuzz",
@@ -59,9 +59,9 @@ static struct compressor *compressor(void)
 			.workers = 2,
 			.random = count_nonces};
 
-		c = compressor_init(aligned_alloc(
-			COMPRESSOR_ALIGN, RTE_ALIGN(compressor_bytes(), COMPRESSOR_ALIGN)));
-		require(c != NULL && link_session_init(&fresh, &config, NOW) == 0);
+		c = frames_codec();
+		config.dictionaries = codec_dictionaries(c);
+		require(link_session_init(&fresh, &config, NOW) == 0);
 	}
 	return c;
 }
@@ -93,12 +93,10 @@ static void sign(const struct link_path *path, uint8_t *payload, size_t len)
 	bool is_ack = s.codec == LINK_CODEC_STORE && s.original_len == 0;
 	uint32_t plain_len = is_ack ? (uint32_t)len - LINK_SHIM_BYTES : s.original_len;
 
-	if (s.codec == LINK_CODEC_RAW || is_ack)
-		memcpy(plain, payload + LINK_SHIM_BYTES, len - LINK_SHIM_BYTES);
-	else if (decompress_lz4(payload + LINK_SHIM_BYTES, (uint32_t)len - LINK_SHIM_BYTES, plain,
-			 s.original_len) != 0)
-		return;
-	if (s.codec == LINK_CODEC_RAW && s.original_len != len - LINK_SHIM_BYTES)
+	if (is_ack)
+		memcpy(plain, payload + LINK_SHIM_BYTES, plain_len);
+	else if (codec_decode(codec(), s.codec, payload + LINK_SHIM_BYTES,
+			 (uint32_t)len - LINK_SHIM_BYTES, plain, s.original_len) != 0)
 		return;
 	link_put32(payload + 12, 0);
 	seed = XXH3_64bits_withSeed(payload, LINK_SHIM_BYTES, path->rx_key);
@@ -112,7 +110,7 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 	static struct link_class_rx classes;
 	struct link_losses losses = {0};
 	struct link_arrival a;
-	int rc = link_decode(in, path, lanes, &store, out, NOW, &a);
+	int rc = link_decode(codec(), in, path, lanes, &store, out, NOW, &a);
 	struct link_ack ack;
 
 	require((rc <= 0 && -rc < REASON_COUNT) || rc == LINK_IS_ACK);
@@ -131,7 +129,7 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 		require(lane >= 0 && lane < LINK_LANES);
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
-		require(link_decode(in, path, lanes, &store, out, NOW, NULL) ==
+		require(link_decode(codec(), in, path, lanes, &store, out, NOW, NULL) ==
 			-DROP_LINK_DUPLICATE);
 	}
 	rte_pktmbuf_free(in);
@@ -145,6 +143,8 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 	struct rte_mbuf *link = rte_pktmbuf_alloc(frames_pool());
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
 	static struct link_tx tx;
+	static const struct codec_method methods[] = {{CODEC_LZ4, 1, 0},
+		{CODEC_LZ4_DICTIONARY, 1, 1}, {CODEC_ZSTD, 1, 0}, {CODEC_ZSTD, 3, 6}};
 	uint32_t room, inner_len;
 	const uint8_t *inner;
 	uint8_t *blob;
@@ -159,12 +159,13 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 	pkt_of(in)->l3_len = (uint16_t)(len - 14);
 	inner = link_inner(&path[0], in, &inner_len);
 	blob = link_blob(&path[0], in, link, 0, &room);
-	n = room > 0 ? compressor_lz4(compressor(), inner, inner_len, blob, room, 1) : 0;
+	/* Each codec in its turn. */
+	const struct codec_method method = methods[len % (sizeof(methods) / sizeof(methods[0]))];
+	n = room > 0 ? codec_encode(codec(), method, inner, inner_len, blob, room) : 0;
 	if (n > 0 && inner_len >= 20) {
-		require(link_encode(&tx, &path[0], in, LINK_CODEC_LZ4, (uint32_t)n, link, NOW) ==
-			0);
+		require(link_encode(&tx, &path[0], in, method.number, (uint32_t)n, link, NOW) == 0);
 		frames_arrived(link, &path[1], -1);
-		require(link_decode(link, &path[1], lanes, NULL, out, NOW, NULL) == 0);
+		require(link_decode(codec(), link, &path[1], lanes, NULL, out, NOW, NULL) == 0);
 		require(out->data_len == inner_len &&
 			memcmp(rte_pktmbuf_mtod(out, void *), inner, inner_len) == 0);
 	}
@@ -218,7 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 || size > FRAMES_ROOM - 200)
 		return 0;
-	compressor();
+	codec();
 	frames_paths(path, data[0] & 0x10 ? 6 : 4, data[0] & 0x40 ? 5 : 0, data[0] & 0x20);
 	size--;
 	memcpy(copy, data + 1, size);

@@ -9,6 +9,7 @@ trips what the capture at the WAN port shows. STAMP must work with an independen
 reflector (stamp_peer.py: scapy, and Python's hmac for authenticated mode), and tshark must dissect
 it without complaint.
 """
+# tests/run.py: beside others
 import contextlib
 import json
 import os

@@ -20,6 +20,7 @@ import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(TOP, "build")))
+SLUICED = os.path.join(BUILD, "dataplane/sluiced")
 SLUICECTL = os.path.join(BUILD, "controlplane/cli/sluicectl")
 WANEM = os.path.join(BUILD, "tools/wanem")
 REPLAY = os.path.join(BUILD, "tools/replay")
@@ -28,6 +29,19 @@ CLIENT, SERVER = "10.77.0.1", "10.77.0.2"
 CLIENT6, SERVER6 = "fd77::1", "fd77::2"
 IN_PATH = {"a": ("10.77.0.11", "fd77::11"), "b": ("10.77.0.12", "fd77::12")}
 LINK_PORT = 5820
+OFFLOADS = ("rx", "tx", "sg", "tso", "gso", "gro", "rxvlan", "txvlan", "tx-udp-segmentation")
+
+
+def _is_sanitized():
+    try:
+        with open(SLUICED, "rb") as file:
+            return b"__asan_init" in file.read()
+    except OSError:
+        return False
+
+
+# Everything is slower then, and shadow memory is no memory of the daemon's own.
+SANITIZED = _is_sanitized()
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -247,6 +261,25 @@ class Lab:
                 return socket.socket(family, kind, protocol)
             finally:
                 _setns(home)
+
+    def no_offloads(self, site, device):
+        """Frames of this interface are what a NIC would put on the wire."""
+        words = [word for feature in OFFLOADS for word in (feature, "off")]
+        if self.try_run(site, "ethtool", "-K", device, *words).returncode != 0:
+            # A kernel that lacks one of them refuses the whole line: one by one.
+            for feature in OFFLOADS:
+                self.try_run(site, "ethtool", "-K", device, feature, "off")
+
+    def wait_links_up(self, *sites):
+        """Until every interface of these sites carries frames. The end of a veth pair that was set
+        up first is told of its carrier a little later; until then its kernel drops what it is to
+        send, without an error."""
+        def up(site):
+            rows = json.loads(self.run(site, "ip", "-j", "link", "show", "up"))
+            return all(row["operstate"] == "UP" for row in rows if row.get("ifname", "lo") != "lo")
+
+        for site in sites:
+            wait_for(10, f"the links of {site} are up", lambda site=site: up(site))
 
     # -- Sluice and the emulator --
 

@@ -186,6 +186,10 @@ def check_path(path, lost):
          runs[0] + 2 * runs[1] <= lost <= path["loss_longest"] * path["loss_periods"],
          f"{lost} lost in periods {runs}")
     need(sum(extents) + path["extent_unknown"] == path["reordered"], f"extents {extents}")
+    # n-reordered: the emulator holds packets back by more than four, few of them close together.
+    by = [path[f"reordered_{n}"] for n in (1, 2, 3, 4)]
+    need(path["reordered"] >= by[0] >= by[1] >= by[2] >= by[3] > path["reordered"] / 2,
+         f"n-reordered {by} of {path['reordered']}")
     off = path["one_way_uncertainty_ns"]
     need(path["one_way_delay_ns"] is not None, "no one-way delay")
     need(abs(path["one_way_delay_ns"] - DELAY_MS * 1e6) <= off + 3e6,

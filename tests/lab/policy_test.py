@@ -16,9 +16,9 @@ import subprocess
 import threading
 import time
 
-from lab import (BUILD, IN_PATH, SLUICECTL, Failed, Lab, check, need, replace_once, run, wait_for)
+from lab import (IN_PATH, SANITIZED, SLUICECTL, Failed, Lab, check, need, replace_once, run,
+                 wait_for)
 
-SANITIZED = b"__asan_init" in open(os.path.join(BUILD, "dataplane/sluiced"), "rb").read()
 CLASSES, GROUPS, RULES = (10_000 if SANITIZED else 100_000), 100, 300
 ANSWERS = 3      # of each kind at least
 ATTEMPTS = 3     # a busy machine may stop everything for longer than peers wait

@@ -10,6 +10,7 @@ The routers are Linux, the hosts' gateways, and the in-path addresses' too: each
 between its site's hosts and their router. Peers by IPv4 and by IPv6, small MTUs in the WAN,
 restarts, and what the hosts and the routers get to see of it.
 """
+# tests/run.py: beside others
 import contextlib
 import hashlib
 import json
@@ -25,10 +26,9 @@ import tempfile
 import threading
 import time
 
-from lab import (BUILD, TOP, WANEM, Failed, Lab, check, need, random_bytes, replace_once,
-                 run, wait_for)
+from lab import (SLUICED, TOP, WANEM, Failed, Lab, check, need, random_bytes, replace_once, run,
+                 wait_for)
 
-SLUICED = os.path.join(BUILD, "dataplane/sluiced")
 CLIENT, SERVER = {4: "10.1.0.1", 6: "fd01::1"}, {4: "10.2.0.1", 6: "fd02::1"}
 IN_PATH = {"a": {4: "10.1.0.11", 6: "fd01::11"}, "b": {4: "10.2.0.11", 6: "fd02::11"}}
 GATEWAY = {"a": {4: "10.1.0.254", 6: "fd01::254"}, "b": {4: "10.2.0.254", 6: "fd02::254"}}
@@ -36,7 +36,6 @@ SITES = ("client", "a", "r1", "wan", "r2", "b", "server")
 ROUTERS = 2  # between client and server
 WAN_SMALL_MTU = 1400
 UDP_PORT = TCP_PORT = 7000
-FEATURES = ("rx", "tx", "sg", "tso", "gso", "gro", "rxvlan", "txvlan", "tx-udp-segmentation")
 
 
 def table(size):
@@ -101,8 +100,7 @@ class RoutedLab(Lab):
                         "peer", "name", other_dev, "netns", self.namespace(other_site)],
                        check=True)
         for at, name in ends:
-            for feature in FEATURES:
-                self.try_run(at, "ethtool", "-K", name, feature, "off")
+            self.no_offloads(at, name)
             self._ip(at, "link", "set", "dev", name, "up")
 
     def _address(self, site, dev, *addresses):
@@ -129,6 +127,7 @@ class RoutedLab(Lab):
         self._wire("wan", "wan-b", "r2", "wan0")
         self._wire("r2", "lan0", "b", "wan0")
         self._wire("b", "lan0", "server", "eth0")
+        self.wait_links_up(*SITES)
         for router in ("r1", "r2"):
             self._ip(router, "link", "set", "dev", "wan0", "mtu", str(self.wan_mtu))
         self._address("client", "eth0", CLIENT[4] + "/24", CLIENT[6] + "/64")

@@ -13,16 +13,15 @@ get every single one, in order. The sixth is always too much for its class: what
 be what Sluice says its queue limit dropped, to the packet.
 """
 import json
-import os
 import random
 import subprocess
 import time
 
-from lab import SLUICECTL, check, need, run
+from lab import SANITIZED, SLUICECTL, check, need, run
 from traffic import Path, bits, cpus, percentile
 
 # Sanitizers make each change several times as slow; what they look for shows in fewer.
-CHANGES = 3_000 if "ASAN_OPTIONS" in os.environ else 10_000
+CHANGES = 3_000 if SANITIZED else 10_000
 POLICY_EVERY = 250       # one change of so many is a whole policy
 BATCH = 100              # changes between two looks at the time
 LIMIT_S = 300            # then something hangs

@@ -8,12 +8,13 @@ The emulated WAN carries 20, then 8, then 20 Mbit/s and has a deep buffer (800 k
 Mbit/s). Appliance a is configured for 24 Mbit/s. Bulk TCP runs, and a ping tells the delay that a
 user has. The first seconds after a step are shown, but the limits are those of the time behind them.
 SCALE=2.5 makes it 50, 20 and 50 Mbit/s, for a machine that carries that through five programs.
+Under sanitizers, which add to every delay, it is one short step each way and the bounds of the rate.
 """
 import os
 import re
 import time
 
-from lab import SERVER, Failed, Lab, check, need, replace_once, report, run
+from lab import SANITIZED, SERVER, Failed, Lab, check, need, replace_once, report, run
 
 SCALE = float(os.environ.get("SCALE", "1"))
 FAST, SLOW = 20 * SCALE, 8 * SCALE  # Mbit/s
@@ -26,6 +27,7 @@ PING_S = 0.05
 UP = ((FAST, 10, 6), (SLOW, 9, 2), (FAST, 12, 8))
 DOWN = ((FAST, 10, 6), (SLOW, 11, 5))
 WITHOUT = ((FAST, 5, 2), (SLOW, 6, 2))
+SHORT = ((FAST, 4, 2), (SLOW, 4, 2))
 P50_MAX_MS, P95_MAX_MS = 20, 45   # above IDLE_MS
 GOODPUT_LEAST = 0.75              # of the WAN's rate
 ATTEMPTS = 3
@@ -134,6 +136,12 @@ def tracked(way, phases, kept):
     for phase in kept[way]:
         report("ok", f"way {way}, tracked, {phase.text()}")
     for phase in kept[way]:
+        need(LEAST - 0.01 <= min(phase.rates) and max(phase.rates) <= CONFIGURED + 0.01,
+             f"the rate left its bounds: {min(phase.rates)} to {max(phase.rates)} Mbit/s")
+    if SANITIZED:
+        report("skip", f"way {way}: delays and goodput", "sanitizers slow the appliance down")
+        return
+    for phase in kept[way]:
         over50 = percentile(phase.settled, 50) - IDLE_MS
         over95 = percentile(phase.settled, 95) - IDLE_MS
         need(over50 <= P50_MAX_MS and over95 <= P95_MAX_MS,
@@ -141,8 +149,6 @@ def tracked(way, phases, kept):
              f"{over95:.0f} at p95; {P50_MAX_MS} and {P95_MAX_MS} are allowed")
         need(phase.goodput >= GOODPUT_LEAST * phase.mbit,
              f"of {phase.mbit:.0f} Mbit/s only {phase.goodput:.1f} are used")
-        need(LEAST - 0.01 <= min(phase.rates) and max(phase.rates) <= CONFIGURED + 0.01,
-             f"the rate left its bounds: {min(phase.rates)} to {max(phase.rates)} Mbit/s")
 
 
 def undisturbed(way, phases, kept):
@@ -173,9 +179,12 @@ def untracked(kept):
 
 def main():
     kept = {}
-    check("up_min", undisturbed, "up", UP, kept)
-    check("down_min", undisturbed, "down", DOWN, kept)
-    check("without", untracked, kept)
+    check("up_min", undisturbed, "up", SHORT if SANITIZED else UP, kept)
+    check("down_min", undisturbed, "down", SHORT if SANITIZED else DOWN, kept)
+    if SANITIZED:
+        report("skip", "without", "sanitizers slow the appliance down")
+    else:
+        check("without", untracked, kept)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import re
 import subprocess
 import tempfile
 
-from lab import BUILD, CLIENT, SERVER, SLUICECTL, Failed, Lab, need, report, wait_for
+from lab import (BUILD, CLIENT, SANITIZED, SERVER, SLUICECTL, SLUICED, Failed, Lab, need, report,
+                 wait_for)
 
 TRAFFIC = os.path.join(BUILD, "tools/traffic")
-SLUICED = os.path.join(BUILD, "dataplane/sluiced")
 WANEM = os.path.join(BUILD, "tools/wanem")
 
 FCS, GAP = 4, 20       # of each Ethernet frame: check sequence; preamble and gap
@@ -24,8 +24,6 @@ OVERHEAD = FCS + GAP   # what Sluice (overhead = 24) charges on top of a frame w
 FULL_FRAME = 1518      # with FCS, of a 1,500-byte packet
 FULL_WIRE = FULL_FRAME + GAP
 ADDRESSES = {"client": CLIENT, "server": SERVER}
-
-FEATURES = ("rx", "tx", "sg", "tso", "gso", "gro", "rxvlan", "txvlan", "tx-udp-segmentation")
 
 CONFIG = """# made by tests/lab
 appliance = {{
@@ -51,10 +49,9 @@ def bits(bps):
 
 def slowed_down():
     """Says so, and is true, where sanitizers take so much time that nothing is measured."""
-    if "ASAN_OPTIONS" not in os.environ:
-        return False
-    report("skip", "rates and delays", "sanitizers slow the appliance down")
-    return True
+    if SANITIZED:
+        report("skip", "rates and delays", "sanitizers slow the appliance down")
+    return SANITIZED
 
 
 def cpus():
@@ -124,9 +121,7 @@ class Path(Lab):
         self._ip("link", "add", device, "netns", self.namespace(site), "type", "veth", "peer",
                  "name", device2, "netns", self.namespace(other))
         for where, dev in ((site, device), (other, device2)):
-            # One by one: a kernel that lacks one of them refuses the whole line.
-            for feature in FEATURES:
-                self.try_run(where, "ethtool", "-K", dev, feature, "off")
+            self.no_offloads(where, dev)
             self.run(where, "ip", "link", "set", "dev", dev, "up")
 
     def _start_wanem(self):

@@ -7,6 +7,7 @@
 Ping, path-MTU discovery, HTTP, ssh, DNS, iperf3, VLAN tags, ARP and neighbour discovery between
 the lab's client and server, with compression switched on; and the in-path addresses answer.
 """
+# tests/run.py: beside others
 import hashlib
 import os
 import re
@@ -154,13 +155,10 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 Subsystem sftp internal-sftp
 """)
-        if not os.path.exists("/run/sshd"):  # sshd does not start without
-            lab.extra_folders.append("/run/sshd")
-            os.mkdir("/run/sshd", 0o755)
-        log = open(f"{tmp}/sshd.log", "wb")
-        lab.start("server", "/usr/sbin/sshd", "-D", "-e", "-f", f"{tmp}/sshd.conf", "-p", "22",
-                  stderr=log)
-        log.close()
+        # sshd does not start without /run/sshd: a /run of its own, for this process alone.
+        with open(f"{tmp}/sshd.log", "wb") as log:
+            lab.start("server", "sh", "-c", "mount -t tmpfs none /run && mkdir -m 755 /run/sshd && "
+                      f"exec /usr/sbin/sshd -D -e -f {tmp}/sshd.conf -p 22", stderr=log)
         lab.wait_listen("server", 22)
     got = lab.run("client", "ssh", "-F", "none", "-i", f"{tmp}/id", "-o", "BatchMode=yes", "-o",
                   "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
@@ -250,6 +248,7 @@ def build_far(lab):
 
     link("server", "narrow", "mid", "narrow", NARROW)
     link("mid", "wide", "far", "eth0", 1500)
+    lab.wait_links_up("server", "mid", "far")
     address("server", "narrow", "10.79.0.1/24", "fd79::1/64")
     address("mid", "narrow", "10.79.0.2/24", "fd79::2/64")
     address("mid", "wide", "10.78.0.1/24", "fd78::1/64")

@@ -241,3 +241,63 @@ ANSWER_CASES = {
     ("fuzz-2006-06-26-2594.pcap", "udp 192.168.1.1:53 192.168.1.2:2813",
      "192.168.1.1"): (0, 1, FUZZED_UDP),
 }
+
+
+# ---- transactions: metric, figure here, figure there, reason ----
+
+# The client goes on while the server's first packet of the response is on the way: frame 19 of
+# vxlan.pcap acknowledges the 64 bytes of frame 16 and not yet the 161 of frame 18.
+CROSSED = "here: a request is what the server had when it answered; there: all that was said by then"
+
+# Sequence numbers, lengths and a destination are fuzzed; which packets of the client are new data
+# and which the same again is anybody's guess.
+FUZZED = "nobody: the numbers are fuzzed"
+
+# Five minutes between request and response. Times here are kept modulo 275 s, and of more than
+# some 70 s none is given.
+TOO_LONG = "there: here an answer that late has no time, and no whole"
+
+# Frame 19, of another connection, has a time 2.5 s before those around it. That is taken for the
+# clock being set back, and the time of frame 20 for 2.5 s that passed.
+CLOCK = "there: a frame in between has a wrong time"
+
+# The client's request and FIN (frames 16, 17) are sent again in one packet (frame 19). What a side
+# sends behind its FIN says nothing new; there the time begins with the last packet that has data.
+AGAIN_WITH_FIN = "here: from the request as it was sent"
+
+
+def transactions(capture, flow, *figures):
+    return {(capture, flow, metric): (here, there, why) for metric, here, there, why in figures}
+
+
+TRANSACTION_CASES = {
+    **transactions("chrome.pcap", "146.48.58.18:443 192.168.1.178:64408 @1620902509.272814",
+                   ("request bytes", 80, 786, CROSSED)),
+    **transactions("chrome.pcap", "146.48.58.18:443 192.168.1.178:64411 @1620902509.276446",
+                   ("request bytes", 80, 786, CROSSED)),
+    **transactions("vxlan.pcap", "10.10.20.4:45226 157.240.224.35:443 @1639650442.712036",
+                   ("request bytes", 64, 225, CROSSED)),
+    **transactions("vxlan.pcap", "10.10.20.4:45228 157.240.224.35:443 @1639650442.931548",
+                   ("request bytes", 247, 412, CROSSED)),
+    **transactions("fuzz-2006-06-26-2594.pcap",
+                   "147.234.1.253:21 192.168.1.2:2720 @1120469634.878338",
+                   ("requests", 2, 1, FUZZED), ("responses", 2, 1, FUZZED),
+                   ("request bytes", 6, 16, FUZZED), ("response bytes", 693, 204, FUZZED),
+                   ("first byte", (2, 24273984, 47908032), (1, 47908000, 47908000), FUZZED),
+                   ("whole", (2, 24273984, 56534016), (1, 184711000, 184711000), FUZZED)),
+    **transactions("kafka.pcapng", "172.16.17.101:58052 172.30.0.237:9092 @1681849206.507695",
+                   ("response bytes", 0, 44, TOO_LONG),
+                   ("first byte", (0, 0, 0), (1, 300049944000, 300049944000), TOO_LONG),
+                   ("whole", (0, 0, 0), (1, 599672695000, 599672695000), TOO_LONG)),
+    **transactions("kafka.pcapng", "172.16.17.101:38176 172.30.0.237:9092 @1681878308.076966",
+                   ("first byte", (2, 27370944, 2543086016), (2, 27371000, 28551000), CLOCK)),
+    **transactions("pptp.pcap", "191.101.61.1:1723 192.168.43.22:41366 @1451895531.141577",
+                   ("first byte", (3, 626472000, 1266008000), (3, 424021000, 1266008000),
+                    AGAIN_WITH_FIN)),
+    **transactions("once-rtsp.pcap", "10.1.1.10:52478 10.2.2.2:8554 @1627567406.342884",
+                   ("requests", 0, 6, RESET_FIRST), ("responses", 0, 5, RESET_FIRST),
+                   ("request bytes", 0, 792, RESET_FIRST),
+                   ("response bytes", 0, 1885, RESET_FIRST),
+                   ("first byte", (0, 0, 0), (5, 20649000, 21212000), RESET_FIRST),
+                   ("whole", (0, 0, 0), (5, 20670000, 62912000), RESET_FIRST)),
+}

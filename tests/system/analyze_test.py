@@ -79,6 +79,18 @@ INSIDE = {"vxlan.pcap": ("54", "ether"), "6in4tunnel.pcap": ("34", "rawip"),
 # Captures of several interfaces, each packet in them several times: once more as one sees them.
 ONCE = {"rtsp.pcap": "sll.pkttype == 0"}
 
+
+def captures_once(folder, scratch):
+    """Those of ONCE that are in the folder, written to `scratch`."""
+    captures = []
+    for name, condition in ONCE.items():
+        if (folder / name).exists():
+            captures.append(pathlib.Path(scratch) / f"once-{name}")
+            run("tshark", "-n", "-r", folder / name, "-Y", condition, "-F", "pcap", "-w",
+                captures[-1])
+    return captures
+
+
 FIELDS = ["tcp.stream", "frame.protocols", "frame.time_epoch", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst",
           "tcp.srcport", "tcp.dstport", "tcp.analysis.retransmission",
           "tcp.analysis.fast_retransmission", "tcp.analysis.spurious_retransmission",
@@ -259,13 +271,7 @@ def main():
     passed = failed = flows = 0
     left, left_answers = dict(CASES), dict(ANSWER_CASES)
     with tempfile.TemporaryDirectory() as scratch:
-        captures = sorted(folder.glob("*.pcap*"))
-        for name, condition in ONCE.items():
-            if (folder / name).exists():
-                captures.append(pathlib.Path(scratch) / f"once-{name}")
-                run("tshark", "-n", "-r", folder / name, "-Y", condition, "-F", "pcap", "-w",
-                    captures[-1])
-        for capture in captures:
+        for capture in sorted(folder.glob("*.pcap*")) + captures_once(folder, scratch):
             mine = ours(program, capture)
             flows += len(mine)
             theirs = by_tshark(capture)

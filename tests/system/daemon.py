@@ -16,11 +16,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab"))
 # pylint: disable=wrong-import-position,unused-import
-from lab import BUILD, SLUICECTL, TOP, Failed, Skipped, check, need, report, run, wait_for
+from lab import (SANITIZED, SLUICECTL, SLUICED, TOP, Failed, Skipped, check, need, report, run,
+                 wait_for)
 
-SLUICED = os.path.join(BUILD, "dataplane/sluiced")
-# Sanitizers make everything slower, and shadow memory is no memory of the daemon's own.
-SANITIZED = os.path.exists(SLUICED) and b"__asan_init" in open(SLUICED, "rb").read()
 CPUS = sorted(os.sched_getaffinity(0))
 
 CONFIG = """appliance = {{ name = "{name}"; workers = "{workers}"; control_cpu = {control};

@@ -8,6 +8,7 @@ Both ports are net_pcap vdevs, and both directions run at once: with one worker 
 unshaped, shaped and in bypass. The frames are those of tests/lab/captures_test.py, some of this
 test's own, and the captures of the arguments, else of $CAPTURES, else of ../shared/captures.
 """
+# tests/run.py: beside others
 import os
 import struct
 from collections import Counter, defaultdict
@@ -263,6 +264,41 @@ def oversize(folder, workers):
     need(result["dropped"] == {"oversize": 4}, f"counted {result['dropped']}, not 4 oversize")
 
 
+TWO_CLASSES = """classes = ( { name = "default"; }, { name = "web"; } );
+rules = ( { match = { dport = 80; }; class = "web"; } );"""
+
+
+def cycles_by_class(folder):
+    """Of bursts of one class alone, show box has the cycles that show workers has of all; of mixed
+    ones it has none."""
+    def frames(*ports):
+        return [eth(0x0800, ipv4(udp(b"x" * 30, 4000 + i % 50, ports[i % len(ports)])))
+                for i in range(20000)]
+
+    def cost(sent):
+        some = write_pcap(os.path.join(folder.path, "some.pcap"), sent)
+        none = write_pcap(os.path.join(folder.path, "none.pcap"), [])
+        daemon = folder.ready(config(lan=f"net_pcap0,rx_pcap={some},tx_pcap={some}.out",
+                                     wan=f"net_pcap1,rx_pcap={none},tx_pcap={none}.out",
+                                     rest=TWO_CLASSES))
+        wait_for(30, "all frames are sent", lambda: daemon.sent() >= len(sent), 0.02)
+        box = {(row["class"], row["way"]): row for row in daemon.ctl("show", "box")["box"]}
+        worker = daemon.ctl("show", "workers", "--interval", 0)["workers"][0]
+        need(daemon.stop() == 0, f"sluiced: {daemon.log()[-600:]}")
+        return box, {stage["stage"]: stage["cycles_per_packet"] for stage in worker["stages"]}
+
+    box, stages = cost(frames(80))
+    row = box["web", "up"]
+    for stage in ("rx", "parse", "flow", "classify", "measure", "queue"):
+        need(abs(row[f"cycles_{stage}"] - stages[stage]) < 1e-6,
+             f"{stage}: {row[f'cycles_{stage}']} of the class, {stages[stage]} of all")
+    need(row["cycles_tx"] and row["cycles"] > row["cycles_measure"], row)
+    need(box["web", "down"]["cycles"] is None and box["default", "up"]["cycles"] is None, box)
+    mixed, _ = cost(frames(80, 81))
+    need(mixed["web", "up"]["cycles"] is None and mixed["default", "up"]["cycles"] is None, mixed)
+    return f"{row['cycles']:.0f} cycles a packet, of {row['cycles_packets']}"
+
+
 def capture_files(folder, workers, files):
     frames = [frame for file in files for frame in read_capture(file) if frame]
     half = len(frames) // 2
@@ -289,6 +325,7 @@ def main():
             check(f"{title} in bypass, every frame comes", bypassed, folder, workers)
             check(f"{title} reasons are what was sent", reasons_match, folder, workers)
             check(f"{title} longer than the MTU", oversize, folder, workers)
+        check("cycles by class", cycles_by_class, folder)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 Reads controlplane/channel/stages.def and reasons.def and holds against them dataplane/worker*.c,
 `sluicectl show workers` and `show drops` of a running daemon, and the picture in README.md.
 """
+# tests/run.py: beside others
 import glob
 import os
 import re

@@ -74,6 +74,16 @@ def build_bench():
                  "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"],
                 check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             ip("-n", f"{BASE}-{ns}", "link", "set", "dev", dev, "up")
+    wait_for(lambda: all(operates(ns, dev) for ns, dev in (
+        ("h1", "eth0"), ("wan", "wan1"), ("wan", "wan2"), ("h2", "eth0"))), "link that is up")
+
+
+def operates(ns, dev):
+    """The end of a cable that was set up first is told of its carrier a little later; until then
+    its kernel drops what it is to send, without an error."""
+    said = subprocess.run(["ip", "-n", f"{BASE}-{ns}", "-j", "link", "show", "dev", dev],
+                          check=True, capture_output=True).stdout
+    return json.loads(said)[0]["operstate"] == "UP"
 
 
 def start_emulator(*options):

@@ -21,6 +21,7 @@
 #include "dataplane/packet/parse.h"
 #include "tools/analyze/analysis.h"
 #include "tools/analyze/side.h"
+#include "tools/analyze/transactions.h"
 #include "tools/analyze/tunnel.h"
 
 #define NS_PER_MS 1000000u
@@ -46,6 +47,7 @@ struct analysis {
 	struct analysis_class *classes;
 	uint32_t class_count;
 	bool other_begun; /* FLOW_OTHER has been used */
+	uint64_t now_ns;  /* of the newest frame */
 	struct analysis_rest rest;
 };
 static_assert(offsetof(struct analysis, pkt) == sizeof(struct rte_mbuf), "pkt_of() finds it there");
@@ -86,6 +88,15 @@ static int make_classes(struct analysis *a)
 	return a->classifier == NULL ? -1 : 0;
 }
 
+/* A flow makes room for another one. */
+static void flow_silent(void *context, struct flow *f)
+{
+	struct analysis *a = context;
+
+	if (a->classes[f->class_id].datagrams != NULL)
+		measure_silent(f, a->now_ns, a->classes[f->class_id].datagrams);
+}
+
 struct analysis *analysis_create(const struct analysis_options *options)
 {
 	size_t size = RTE_ALIGN_CEIL(sizeof(struct analysis), RTE_CACHE_LINE_SIZE);
@@ -109,6 +120,7 @@ struct analysis *analysis_create(const struct analysis_options *options)
 		analysis_destroy(a);
 		return NULL;
 	}
+	flow_table_on_silent(a->table, flow_silent, a);
 	capacity = flow_table_capacity(a->table);
 	a->flow_of_record = malloc(capacity * sizeof(*a->flow_of_record));
 	a->chunks = calloc(ANALYSIS_FLOWS_MAX / CHUNK + 1, sizeof(*a->chunks));
@@ -125,14 +137,17 @@ void analysis_destroy(struct analysis *a)
 {
 	if (a == NULL)
 		return;
-	for (uint64_t i = 0; i < a->flow_count; i++)
+	for (uint64_t i = 0; i < a->flow_count; i++) {
 		for (unsigned side = 0; side < 2; side++)
 			samples_free(&analysis_flow(a, i)->rtt[side]);
+		transactions_free(analysis_flow(a, i)->transactions);
+	}
 	for (uint64_t i = 0; a->chunks != NULL && i <= ANALYSIS_FLOWS_MAX / CHUNK; i++)
 		free(a->chunks[i]);
 	for (uint32_t i = 0; a->classes != NULL && i < a->class_count; i++) {
 		free(a->classes[i].measure);
 		free(a->classes[i].datagrams);
+		free(a->classes[i].transactions);
 	}
 	free(a->chunks);
 	free(a->classes);
@@ -330,10 +345,12 @@ static void count_packet(struct analysis *a, struct flow *f, const struct captur
 	if (class->measure == NULL)
 		errx(1, "no memory for the figures of a class");
 	if (flow != NULL && is_copy(flow, &a->pkt, rte_pktmbuf_mtod(&a->mbuf, const uint8_t *),
-				    from, frame->time_ns))
+				    from, frame->time_ns)) {
 		flow->counts.duplicates[from]++;
-	else
-		measure_packet(flow, f, &a->pkt, from, frame->time_ns, class->measure);
+		return;
+	}
+	measure_packet(flow, f, &a->pkt, from, frame->time_ns, class->measure);
+	transactions_packet(class, flow, f, &a->mbuf, frame->time_ns);
 }
 
 /* ---- frames ---- */
@@ -393,6 +410,7 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame)
 
 	if (caught == 0)
 		return;
+	a->now_ns = frame->time_ns;
 	memcpy(a->bytes, frame->bytes, caught);
 	memset(a->bytes + caught, 0, len - caught);
 	if (!parse_at(a, 0, 0, caught, len))
@@ -426,6 +444,20 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame)
 uint64_t analysis_flow_count(const struct analysis *a)
 {
 	return a->flow_count;
+}
+
+void analysis_finish(struct analysis *a)
+{
+	for (uint32_t i = 1; i < flow_table_capacity(a->table); i++) {
+		struct flow *f = (struct flow *)(uintptr_t)flow_table_record(a->table, i);
+
+		if (!(f->flags & FLOW_LIVE))
+			continue;
+		if (f->key.proto != IPPROTO_TCP)
+			flow_silent(a, f);
+		else if (!(f->flags & FLOW_CLOSING) && measure_is_open(&f->measure))
+			a->classes[f->class_id].open++;
+	}
 }
 
 uint32_t analysis_class_count(const struct analysis *a)

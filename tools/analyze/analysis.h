@@ -13,6 +13,7 @@
 #include "controlplane/policy/policy.h"
 #include "dataplane/measure/datagrams.h"
 #include "dataplane/measure/tcp.h"
+#include "dataplane/measure/transactions.h"
 #include "dataplane/packet/packet.h"
 #include "tools/analyze/capture.h"
 #include "tools/analyze/samples.h"
@@ -21,6 +22,8 @@
 #define ANALYSIS_LIVE_MAX 262144u   /* in the flow table at a time; the oldest make room */
 #define ANALYSIS_RECENT 8	    /* packets of a direction that copies are looked for among */
 #define ANALYSIS_COPY_NS 100000000u /* nobody sends again so soon under the same IP ID */
+
+struct analysis_transactions;
 
 /* How a flow's LAN side was found. */
 enum analysis_lan_by { LAN_BY_NETWORK, LAN_BY_OPENER };
@@ -50,6 +53,7 @@ struct analysis_flow {
 	uint64_t connect_ns;	  /* first SYN to the ACK that completes the handshake */
 	uint64_t handshake_ns[2]; /* the half of each side in the handshake; 0: not measured */
 	struct samples rtt[2];	  /* [FROM_LAN]: of the LAN half */
+	struct analysis_transactions *transactions; /* transactions.h; NULL: none */
 	uint64_t recent[2][ANALYSIS_RECENT]; /* fingerprints of packets, and when they passed */
 	uint64_t recent_ns[2][ANALYSIS_RECENT];
 	uint8_t recent_at[2];
@@ -58,9 +62,11 @@ struct analysis_flow {
 /* The figures of one class of the policy. */
 struct analysis_class {
 	uint64_t flows;
+	uint64_t open; /* connections, known by analysis_finish() */
 	uint64_t packets[2], bytes[2];
-	struct measure_class *measure;	     /* NULL: no packet */
-	struct measure_datagrams *datagrams; /* NULL: no packet but TCP */
+	struct measure_class *measure;		   /* NULL: no packet */
+	struct measure_datagrams *datagrams;	   /* NULL: no packet but TCP */
+	struct measure_transactions *transactions; /* NULL as measure is */
 };
 
 /* Frames that have no figures, by why. */
@@ -94,6 +100,9 @@ void analysis_frame(struct analysis *a, const struct capture_frame *frame);
 /* Flows in the order of their first packets; the pointers stay good until the next frame. */
 uint64_t analysis_flow_count(const struct analysis *a);
 struct analysis_flow *analysis_flow(struct analysis *a, uint64_t i);
+
+/* There is no more: count what is open, and what waits for an answer in vain. Once, last. */
+void analysis_finish(struct analysis *a);
 
 /* Classes of the policy; one without it. */
 uint32_t analysis_class_count(const struct analysis *a);

@@ -48,8 +48,9 @@ static void usage(FILE *to)
 		"  --top N          show N flows (default 20)\n"
 		"  --flows          show all flows\n"
 		"  --by WORD        sort flows by bytes (default), packets, rtt, connect,\n"
-		"                   retransmits, reordered or start\n"
+		"                   retransmits, reordered, start, requests or first-byte\n"
 		"  --full           all figures of each flow\n"
+		"  --transactions   of each flow: connection, TLS handshake, requests\n"
 		"  --json           for programs\n"
 		"  --version, --help\n");
 }
@@ -62,7 +63,9 @@ static void read_by(const char *word, enum report_by *by)
 			return;
 		}
 	}
-	errx(2, "--by %s: one of bytes, packets, rtt, connect, retransmits, reordered, start",
+	errx(2,
+		"--by %s: one of bytes, packets, rtt, connect, retransmits, reordered, start, "
+		"requests, first-byte",
 		word);
 }
 
@@ -83,8 +86,8 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 		{"inside", no_argument, NULL, 'i'}, {"any-vlan", no_argument, NULL, 'a'},
 		{"top", required_argument, NULL, 't'}, {"flows", no_argument, NULL, 'F'},
 		{"by", required_argument, NULL, 'b'}, {"full", no_argument, NULL, 'L'},
-		{"json", no_argument, NULL, 'j'}, {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"transactions", no_argument, NULL, 'T'}, {"json", no_argument, NULL, 'j'},
+		{"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
 	char *end;
 	int option;
 
@@ -131,6 +134,9 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
 			break;
 		case 'L':
 			a->report.full = true;
+			break;
+		case 'T':
+			a->report.transactions = true;
 			break;
 		case 'j':
 			a->json = true;

@@ -17,15 +17,18 @@ enum report_by {
 	BY_RETRANSMITS,
 	BY_REORDERED,
 	BY_START,
+	BY_REQUESTS,
+	BY_FIRST_BYTE,
 	BY_COUNT
 };
 extern const char *const report_by_words[]; /* ends with NULL */
 
 struct report_options {
 	enum report_by by;
-	uint64_t top; /* flows shown, 0: all */
-	bool flows;   /* show flows at all */
-	bool full;    /* every figure of each flow, a line each */
+	uint64_t top;	   /* flows shown, 0: all */
+	bool flows;	   /* show flows at all */
+	bool full;	   /* every figure of each flow, a line each */
+	bool transactions; /* text: of the flows that had a connection or request, these figures */
 };
 
 /* Print all of it. `link_type`: of the first file. */

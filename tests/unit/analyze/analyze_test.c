@@ -8,6 +8,7 @@
 #include "tests/unit/unit.h"
 #include "tools/analyze/link_type.h"
 #include "tools/analyze/side.h"
+#include "tools/analyze/transactions.h"
 
 static const struct analysis_options small = {.live_max = 1024};
 
@@ -45,6 +46,51 @@ static void test_flow(void)
 	CU_ASSERT_EQUAL(wan.samples, 2);
 	CU_ASSERT_EQUAL(wan.min_ns, 5 * MS);
 	CU_ASSERT_EQUAL(wan.max_ns, 6 * MS);
+	analysis_destroy(a);
+}
+
+/* A request of two packets, its response 13 ms behind them, and copies of all, which change
+ * nothing.
+ */
+static void test_transactions(void)
+{
+	static const struct segment rest[] = {
+		{CLIENT, SERVER, 40000, 80, 4, 201, 501, TH_ACK | TH_PUSH, 20, 0},
+		{SERVER, CLIENT, 80, 40000, 9, 501, 221, TH_ACK | TH_PUSH, 1000, 0},
+		{SERVER, CLIENT, 80, 40000, 10, 1501, 221, TH_ACK | TH_PUSH, 50, 0},
+		{SERVER, CLIENT, 80, 40000, 11, 1551, 221, TH_ACK | TH_FIN, 0, 0},
+	};
+	static const uint64_t rest_ns[] = {14 * MS, 27 * MS, 31 * MS, 900 * MS};
+	struct analysis *a = make_analysis(&small);
+	struct analysis_transactions *t;
+	struct transactions_record r;
+
+	for (unsigned i = 0; i < TALK + 4; i++) {
+		const struct segment *s = i < TALK ? &talk[i] : &rest[i - TALK];
+		uint64_t now = i < TALK ? talk_ns[i] : rest_ns[i - TALK];
+
+		give_segment(a, s, now);
+		give_segment(a, s, now + MS / 10);
+	}
+	t = analysis_flow(a, 0)->transactions;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	CU_ASSERT_EQUAL(t->requests, 1);
+	CU_ASSERT_EQUAL(t->responses, 1);
+	CU_ASSERT_EQUAL(t->request_bytes, 120);
+	CU_ASSERT_EQUAL(t->response_bytes, 1050);
+	CU_ASSERT_EQUAL(samples_dist(&t->first_byte).samples, 1);
+	CU_ASSERT_EQUAL(samples_dist(&t->first_byte).max_ns, 13 * MS);
+	CU_ASSERT_EQUAL(samples_dist(&t->whole).samples, 1);
+	CU_ASSERT_EQUAL(samples_dist(&t->whole).max_ns, 24 * MS);
+	CU_ASSERT_EQUAL(t->tls_ns, 0);
+	transactions_record_of(analysis_class(a, 0), "x", 2000 * MS, &r);
+	CU_ASSERT_EQUAL(r.connections, 1);
+	CU_ASSERT_EQUAL(r.used, 1);
+	CU_ASSERT_EQUAL(r.requests, 1);
+	CU_ASSERT_EQUAL(r.requests_per_s_1000, 500);
+	CU_ASSERT_EQUAL(r.first_byte.samples, 1);
+	transactions_record_of(analysis_class(a, 0), "x", 0, &r);
+	CU_ASSERT_EQUAL(r.requests_per_s_1000, UINT64_MAX);
 	analysis_destroy(a);
 }
 
@@ -309,7 +355,7 @@ static void test_eviction(void)
 	analysis_destroy(a);
 }
 
-UNIT_TESTS("analyze", {"one connection", test_flow}, {"sides", test_sides},
-	{"networks", test_networks}, {"copies", test_copies}, {"captured in part", test_cut},
-	{"link types", test_link_types}, {"tunnels", test_tunnels}, {"clock", test_clock},
-	{"samples", test_samples}, {"eviction", test_eviction})
+UNIT_TESTS("analyze", {"one connection", test_flow}, {"transactions", test_transactions},
+	{"sides", test_sides}, {"networks", test_networks}, {"copies", test_copies},
+	{"captured in part", test_cut}, {"link types", test_link_types}, {"tunnels", test_tunnels},
+	{"clock", test_clock}, {"samples", test_samples}, {"eviction", test_eviction})

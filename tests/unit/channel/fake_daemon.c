@@ -331,6 +331,7 @@ static int on_transactions(
 	for (uint32_t i = 0; i < classes && channel_reply_room(reply) > 0; i++) {
 		struct transactions_record record = {.connections = 50,
 			.connections_per_s_1000 = 1500,
+			.open = 7,
 			.used = 40,
 			.requests = 200,
 			.requests_per_s_1000 = 6000,
@@ -403,7 +404,9 @@ static int on_box(void *context, const struct window_request *request, struct ch
 	struct box_record record = {.class_name = "voice",
 		.window_ns = 10ull * SECONDS,
 		.box = dist(20000),
-		.queue = dist(5000)};
+		.queue = dist(5000),
+		.stage[STAGE_RX] = {.cycles = 1000, .packets = 20},
+		.stage[STAGE_TX] = {.cycles = 600, .packets = 10}};
 
 	return channel_send_box(reply, &record);
 }
@@ -484,8 +487,31 @@ static int on_compression(
 	return channel_send_compression(reply, &record);
 }
 
-static int on_stores(
+static int on_codecs(void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	struct codec_record record = {.class_name = "bulk",
+		.codec = "lz4-dict",
+		.packets = 1000,
+		.in_bytes = 1400000,
+		.out_bytes = 700000,
+		.tried_bytes = 1500000,
+		.cycles = 6000000};
+
+	channel_send_codecs(reply, &record);
+	strcpy(record.class_name, "web");
+	return channel_send_codecs(reply, &record);
+}
+
+static int on_governors(
 	void *context, const struct page_request *request, struct channel_reply *reply)
+{
+	const struct governor_record record = {
+		.worker = 1, .step = 2, .ups = 5, .downs = 3, .busy_packets = 77};
+
+	return channel_send_governors(reply, &record);
+}
+
+static int on_stores(void *context, const struct page_request *request, struct channel_reply *reply)
 {
 	const struct store_record record = {.peer = "dc",
 		.memory_bytes = 256 << 20,
@@ -655,6 +681,8 @@ static const struct channel_handlers handlers = {
 	.transactions = on_transactions,
 	.loss = on_loss,
 	.compression = on_compression,
+	.codecs = on_codecs,
+	.governors = on_governors,
 	.policy = on_policy,
 	.policy_text = on_policy_text,
 	.policy_apply = on_policy_apply,

@@ -14,7 +14,7 @@
 #define FRAME (PAYLOAD + 54)
 #define HEADERS 58 /* Ethernet, IPv4, UDP and shim around the blob */
 
-_Alignas(COMPRESSOR_ALIGN) static uint8_t memory[32768];
+_Alignas(COMPRESSOR_ALIGN) static uint8_t memory[65536];
 static uint8_t frame[FRAME], blob[FRAME];
 
 struct costs {
@@ -231,7 +231,95 @@ static void test_sample(void)
 		}
 }
 
-UNIT_TESTS("compress-decide", {"incompressible flows cost next to nothing", test_random},
+/* What a class asks for, what the worker has time for, what the other end understands. */
+static void test_method(void)
+{
+	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false};
+	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false};
+	const uint8_t all =
+		1 << CODEC_RAW | 1 << CODEC_LZ4 | 1 << CODEC_LZ4_DICTIONARY | 1 << CODEC_ZSTD;
+	const uint8_t old = 1 << CODEC_RAW | 1 << CODEC_LZ4;
+	const struct {
+		const struct compress_class *class;
+		uint8_t dictionary, step, codecs;
+		uint16_t dictionaries;
+		struct codec_method want;
+	} cases[] = {
+		{&lz4, 0, 0, all, 0xfe, {CODEC_LZ4, 2, 0}},
+		{&lz4, 3, 0, all, 0xfe, {CODEC_LZ4_DICTIONARY, 2, 3}},
+		{&lz4, 3, 0, all, 0xf6, {CODEC_LZ4, 2, 0}}, /* not there */
+		{&lz4, 3, 0, old, 0xfe, {CODEC_LZ4, 2, 0}},
+		{&lz4, 3, 1, all, 0xfe, {CODEC_LZ4, 4, 0}},
+		{&lz4, 3, 2, all, 0xfe, {CODEC_LZ4, 8, 0}},
+		{&zstd, 0, 0, all, 0xfe, {CODEC_ZSTD, 3, 0}},
+		{&zstd, 3, 0, all, 0xfe, {CODEC_ZSTD, 3, 3}},
+		{&zstd, 3, 0, all, 0, {CODEC_ZSTD, 3, 0}},
+		{&zstd, 3, 0, old, 0xfe, {CODEC_LZ4, 6, 0}},
+		{&zstd, 3, 1, all, 0xfe, {CODEC_LZ4, 6, 0}},
+		{&zstd, 3, 2, all, 0xfe, {CODEC_LZ4, 8, 0}},
+		{&lz4, 3, 1, 1 << CODEC_ZSTD, 0xfe, {CODEC_ZSTD, 1, 3}}, /* no choice */
+		{&lz4, 3, 0, 1 << CODEC_RAW, 0xfe, {CODEC_RAW, 0, 0}},
+		{&zstd, 3, 2, 0, 0xfe, {CODEC_RAW, 0, 0}},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct flow_codec fc = {.dictionary = cases[i].dictionary};
+		struct codec_method got = compress_method(
+			&fc, cases[i].class, cases[i].step, cases[i].codecs, cases[i].dictionaries);
+
+		CU_ASSERT(memcmp(&got, &cases[i].want, sizeof(got)) == 0);
+	}
+}
+
+static void test_link(void)
+{
+	struct compress_class any = {CODEC_RAW, 1, 2, false}, got;
+	const struct compress_class lz4 = {CODEC_LZ4, 1, 2, false};
+	const struct {
+		uint64_t bps;
+		uint8_t codec, level;
+	} cases[] = {{64000, CODEC_ZSTD, 3}, {100000000, CODEC_ZSTD, 3}, {100000001, CODEC_ZSTD, 1},
+		{500000000, CODEC_ZSTD, 1}, {500000001, CODEC_LZ4, 0}, {0, CODEC_LZ4, 0}};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		got = compress_for_link(any, cases[i].bps);
+		CU_ASSERT_EQUAL(got.codec, cases[i].codec);
+		CU_ASSERT(cases[i].level == 0 || got.level == cases[i].level);
+		got = compress_for_link(lz4, cases[i].bps);
+		CU_ASSERT(got.codec == CODEC_LZ4 && got.level == 2);
+	}
+}
+
+/* When a flow's dictionary is looked for. */
+static void test_looks(void)
+{
+	struct flow_codec fc = {0};
+	uint32_t at[8], n = 0;
+
+	data_fill(frame, sizeof(frame), DATA_TEXT, 1);
+	for (uint32_t i = 0; i < 14000; i++)
+		if (compress_should_look(&fc, frame, PAYLOAD) && n < 8)
+			at[n++] = i;
+	CU_ASSERT_EQUAL_FATAL(n, 7);
+	CU_ASSERT(at[0] == 0 && at[1] == 8 && at[2] == 72 && at[3] == 584);
+	CU_ASSERT(at[4] == 584 + 4096 && at[6] == 584 + 3 * 4096);
+	compress_found(&fc, 5);
+	CU_ASSERT_EQUAL(fc.dictionary, 5);
+
+	/* Not in what looks random, nor in next to nothing; the first time that it is worth it. */
+	memset(&fc, 0, sizeof(fc));
+	data_fill(frame, sizeof(frame), DATA_RANDOM, 1);
+	for (uint32_t i = 0; i < 100; i++)
+		CU_ASSERT(!compress_should_look(&fc, frame, i % 2 ? PAYLOAD : 200));
+	CU_ASSERT(!compress_should_look(&fc, frame, 10) && !compress_should_look(&fc, frame, 0));
+	data_fill(frame, sizeof(frame), DATA_TEXT, 1);
+	for (n = 0; !compress_should_look(&fc, frame, 200); n++)
+		CU_ASSERT_FATAL(n < 8);
+}
+
+UNIT_TESTS("compress-decide", {"how to compress", test_method}, {"by the link's rate", test_link},
+	{"looks for a dictionary", test_looks},
+	{"incompressible flows cost next to nothing", test_random},
 	{"compressible flows are all compressed", test_text},
 	{"pauses are those promised", test_pauses}, {"thresholds", test_thresholds},
 	{"small packets do not count", test_small}, {"a change of content is found", test_change},

@@ -105,7 +105,7 @@ static void test_no_room(void)
 
 static void test_bad_memory(void)
 {
-	_Alignas(COMPRESSOR_ALIGN) static uint8_t memory[32768];
+	_Alignas(COMPRESSOR_ALIGN) static uint8_t memory[65536];
 
 	CU_ASSERT(compressor_bytes() < sizeof(memory));
 	CU_ASSERT_PTR_NULL(compressor_init(NULL));

@@ -251,6 +251,50 @@ static void test_ageing(void)
 }
 
 /* A full table: the oldest makes room, but none with a queue and none of this burst. */
+/* Who counts calls, and the flow that the last one was of. */
+static unsigned silent_calls;
+static struct flow *silent_flow;
+
+static void on_silent(void *context, struct flow *f)
+{
+	CU_ASSERT_PTR_EQUAL(context, &silent_calls);
+	CU_ASSERT(f->flags & FLOW_LIVE);
+	CU_ASSERT_NOT_EQUAL(f->key.proto, TCP);
+	silent_calls++;
+	silent_flow = f;
+}
+
+static void test_silent(void)
+{
+	struct flow_table *t;
+	struct flow *udp;
+
+	start();
+	t = flow_table_create("silent", 64, SOCKET_ID_ANY);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	flow_table_on_silent(t, on_silent, &silent_calls);
+	look_up(t, 1, TCP, 0, WAY_UP, RST, 1000);
+	udp = look_up(t, 2, UDP, 0, WAY_UP, 0, 1000);
+	age_all(t, 5000);
+	CU_ASSERT_EQUAL(silent_calls, 0);
+	CU_ASSERT_EQUAL(age_all(t, 6100), 1);
+	CU_ASSERT_EQUAL(silent_calls, 1);
+	CU_ASSERT_PTR_EQUAL(silent_flow, udp);
+	look_up(t, 2, UDP, 0, WAY_UP, 0, 6200); /* it speaks */
+	age_all(t, 8000);
+	CU_ASSERT_EQUAL(silent_calls, 1);
+	age_all(t, 12000);
+	CU_ASSERT_EQUAL(silent_calls, 2);
+	/* It ends, and makes room for others. */
+	CU_ASSERT_EQUAL(age_all(t, 40000), 1);
+	CU_ASSERT_EQUAL(silent_calls, 3);
+	for (uint32_t id = 100; id < 200; id++)
+		look_up(t, id, UDP, 0, WAY_UP, 0, 41000 + id);
+	CU_ASSERT_EQUAL(silent_calls, 3 + stats_of(t).evicted);
+	CU_ASSERT(stats_of(t).evicted > 0);
+	flow_table_destroy(t);
+}
+
 static void test_eviction(void)
 {
 	struct flow_table *t;
@@ -497,6 +541,6 @@ static void test_snapshot(void)
 }
 
 UNIT_TESTS("flow table", {"new flows", test_new_flow}, {"restart", test_restart},
-	{"ageing", test_ageing}, {"eviction", test_eviction},
+	{"ageing", test_ageing}, {"silent", test_silent}, {"eviction", test_eviction},
 	{"against a reference", test_reference}, {"a million flows", test_million},
 	{"snapshots", test_snapshot})

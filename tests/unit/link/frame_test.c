@@ -8,7 +8,7 @@
 #include <rte_thash.h>
 
 #include "controlplane/channel/counters.h"
-#include "dataplane/compress/lz4.h"
+#include "dataplane/compress/codec.h"
 #include "tests/unit/link/frames.h"
 #include "tests/unit/unit.h"
 
@@ -16,18 +16,20 @@
 #define GAIN 16
 
 static struct link_seq *lanes;
-static struct compressor *codec;
+static struct codec *codec;
+/* What encode() compresses with; dictionary 6 is of logs, as DATA_TEXT is. */
+static const struct codec_method methods[] = {
+	{CODEC_LZ4, 1, 0}, {CODEC_LZ4_DICTIONARY, 1, 6}, {CODEC_ZSTD, 1, 0}, {CODEC_ZSTD, 3, 6}};
+#define METHODS (sizeof(methods) / sizeof(methods[0]))
+static struct codec_method method = {CODEC_LZ4, 1, 0};
 
 static void set_up(void)
 {
 	frames_pool();
-	if (lanes == NULL) {
-		void *memory = aligned_alloc(
-			COMPRESSOR_ALIGN, RTE_ALIGN(compressor_bytes(), COMPRESSOR_ALIGN));
-
+	if (lanes == NULL)
 		lanes = aligned_alloc(64, LINK_LANES * sizeof(*lanes));
-		codec = compressor_init(memory);
-	}
+	codec = frames_codec();
+	method = methods[0];
 	memset(lanes, 0, LINK_LANES * sizeof(*lanes));
 }
 
@@ -39,9 +41,9 @@ static struct rte_mbuf *encode(
 	uint32_t len, room;
 	const uint8_t *inner = link_inner(path, in, &len);
 	uint8_t *blob = link_blob(path, in, out, min_gain, &room);
-	int n = room > 0 ? compressor_lz4(codec, inner, len, blob, room, 1) : 0;
+	int n = room > 0 ? codec_encode(codec, method, inner, len, blob, room) : 0;
 
-	if (n > 0 && link_encode(tx, path, in, LINK_CODEC_LZ4, (uint32_t)n, out, NOW) == 0)
+	if (n > 0 && link_encode(tx, path, in, method.number, (uint32_t)n, out, NOW) == 0)
 		return out;
 	rte_pktmbuf_free(out);
 	return NULL;
@@ -53,7 +55,7 @@ static struct rte_mbuf *decode(
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
 
 	frames_arrived(frame, path, outer_ecn);
-	*rc = link_decode(frame, path, lanes, NULL, out, NOW + 1000000, NULL);
+	*rc = link_decode(codec, frame, path, lanes, NULL, out, NOW + 1000000, NULL);
 	if (*rc == 0)
 		return out;
 	rte_pktmbuf_free(out);
@@ -144,6 +146,7 @@ static void test_round_trip(void)
 		struct link_tx tx;
 		uint32_t sent = 0;
 
+		method = methods[v * 7 / 5 % METHODS];
 		frames_paths(path, family, v & 2 ? 1234 : 0, v & 4);
 		memset(lanes, 0, LINK_LANES * sizeof(*lanes));
 		link_tx_init(&tx, (uint8_t)(v * 16 + 15 - v));
@@ -170,14 +173,15 @@ static void test_round_trip(void)
 	}
 }
 
-/* Every cut and every flipped bit of a link frame, both codecs. */
+/* Every cut and every flipped bit of a link frame, all codecs. */
 static void test_damage(void)
 {
 	struct link_path path[2];
 	struct link_tx tx;
 
 	set_up();
-	for (int raw = 0; raw < 2; raw++) {
+	for (unsigned m = 0; m <= METHODS; m++) {
+		bool raw = m == METHODS;
 		struct rte_mbuf *in, *frame, *out;
 		uint32_t payload, len, flips = 0, accepted = 0, reasons[REASON_COUNT] = {0};
 		struct link_seq_counts got;
@@ -187,6 +191,7 @@ static void test_damage(void)
 		frames_paths(path, 4, 0, false);
 		memset(lanes, 0, LINK_LANES * sizeof(*lanes));
 		link_tx_init(&tx, 18);
+		method = methods[raw ? 0 : m];
 		in = frames_inner(4, 0, DATA_TEXT, raw ? 300 : 1200, 0, 0, 3);
 		if (raw) {
 			uint32_t room;
@@ -209,25 +214,25 @@ static void test_damage(void)
 
 		for (uint32_t cut = 0; cut < len; cut++) {
 			pkt_of(frame)->payload_len = (uint16_t)cut;
-			rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
+			rc = link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL);
 			if (rc >= 0 || -rc >= REASON_COUNT)
 				CU_FAIL("a truncated frame was delivered");
 		}
 		/* A payload that claims to go on behind the end of the frame. */
 		pkt_of(frame)->payload_len = (uint16_t)(len + 1);
-		CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL),
+		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL),
 			-DROP_LINK_BAD_SHIM);
 		pkt_of(frame)->payload_len = (uint16_t)len;
 
 		for (uint32_t bit = 0; bit < len * 8; bit++, flips++) {
 			p[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
+			rc = link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL);
 			p[bit / 8] ^= (uint8_t)(1 << bit % 8);
 			if (rc < 0) {
 				reasons[-rc]++;
 				continue;
 			}
-			/* LZ4 can say the same in two ways; then it must be the same. */
+			/* A codec can say the same in two ways; then it must be the same. */
 			accepted++;
 			if (bit / 8 < LINK_SHIM_BYTES || raw || out->data_len != in->data_len ||
 				memcmp(rte_pktmbuf_mtod(out, void *), rte_pktmbuf_mtod(in, void *),
@@ -243,10 +248,11 @@ static void test_damage(void)
 			flips);
 
 		/* None of it has touched the lane: the real frame is the first. */
-		CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
+		CU_ASSERT_EQUAL(
+			link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 		link_seq_read(&lanes[18], NULL, NOW, &got);
 		CU_ASSERT(got.received == 1 && got.unique == 1 && got.lost == 0);
-		CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL),
+		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL),
 			-DROP_LINK_DUPLICATE);
 		rte_pktmbuf_free(in);
 		rte_pktmbuf_free(frame);
@@ -413,9 +419,10 @@ static void test_limits(void)
 	path[0].alive = true;
 	path[0].session_id = 0;
 	CU_ASSERT_EQUAL(link_encode(&tx, &path[0], in, LINK_CODEC_LZ4, 10, out, NOW), -ENOTCONN);
+	CU_ASSERT_EQUAL(link_decode(codec, in, &path[0], lanes, NULL, out, NOW, NULL),
+		-DROP_LINK_NO_SESSION);
 	CU_ASSERT_EQUAL(
-		link_decode(in, &path[0], lanes, NULL, out, NOW, NULL), -DROP_LINK_NO_SESSION);
-	CU_ASSERT_EQUAL(link_decode(in, NULL, lanes, NULL, out, NOW, NULL), -DROP_LINK_NO_SESSION);
+		link_decode(codec, in, NULL, lanes, NULL, out, NOW, NULL), -DROP_LINK_NO_SESSION);
 
 	/* Only IP crosses a routed path. */
 	path[0].routed = true;
@@ -428,6 +435,49 @@ static void test_limits(void)
 	CU_ASSERT_EQUAL(len, 0);
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(out);
+}
+
+/* Test vectors of the format, shim.h. */
+static void test_shim(void)
+{
+	static const struct {
+		struct link_shim shim;
+		uint8_t bytes[LINK_SHIM_BYTES];
+	} vectors[] = {
+		{{.version = 2,
+			 .codec = LINK_CODEC_LZ4_DICTIONARY,
+			 .class_slot = 3,
+			 .lane = 0x21,
+			 .original_len = 1514,
+			 .seq = 0x01020304,
+			 .sent = 0xa0b0c0d0,
+			 .check = 0xdeadbeef},
+			{0x90, 0xc8, 0x45, 0xea, 1, 2, 3, 4, 0xa0, 0xb0, 0xc0, 0xd0, 0xde, 0xad,
+				0xbe, 0xef}},
+		{{.version = 2,
+			 .codec = LINK_CODEC_ZSTD,
+			 .flags = LINK_FLAG_ROUTED,
+			 .class_slot = 15,
+			 .lane = 0xff,
+			 .original_len = LINK_ORIGINAL_MAX,
+			 .seq = 0xffffffff},
+			{0xa7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+	};
+
+	for (unsigned i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		const struct link_shim *want = &vectors[i].shim;
+		uint8_t bytes[LINK_SHIM_BYTES];
+		struct link_shim got;
+
+		link_shim_write(bytes, want);
+		CU_ASSERT(memcmp(bytes, vectors[i].bytes, sizeof(bytes)) == 0);
+		link_shim_read(vectors[i].bytes, &got);
+		CU_ASSERT(got.version == want->version && got.codec == want->codec &&
+			  got.flags == want->flags && got.class_slot == want->class_slot &&
+			  got.lane == want->lane && got.original_len == want->original_len &&
+			  got.seq == want->seq && got.sent == want->sent &&
+			  got.check == want->check);
+	}
 }
 
 /* Properly signed frames that this version must not take. */
@@ -450,16 +500,16 @@ static void test_unknown(void)
 			in->data_len);
 		CU_ASSERT_EQUAL(link_encode(&tx, &path[0], in, c, in->data_len, frame, NOW), 0);
 		frames_arrived(frame, &path[1], -1);
-		int rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
+		int rc = link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL);
 
 		if (c == LINK_CODEC_RAW)
 			CU_ASSERT_EQUAL(rc, 0)
 		else
-			CU_ASSERT_EQUAL(
-				rc, c == LINK_CODEC_LZ4 ? -DROP_LINK_BAD_DATA : -DROP_LINK_BAD_SHIM)
+			CU_ASSERT_EQUAL(rc,
+				LINK_CODECS >> c & 1 ? -DROP_LINK_BAD_DATA : -DROP_LINK_BAD_SHIM)
 		/* The other kind of path. */
 		path[1].routed = true;
-		CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL),
+		CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL),
 			-DROP_LINK_BAD_SHIM);
 	}
 	CU_ASSERT_EQUAL(link_peek_lane((const uint8_t *)"\x88\x01", 2), -1);
@@ -482,10 +532,10 @@ static void test_unknown(void)
 	rte_pktmbuf_reset(out);
 	rte_pktmbuf_adj(out, 0);
 	out->data_off = (uint16_t)(out->buf_len - in->data_len + 1);
-	CU_ASSERT_EQUAL(
-		link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+	CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL),
+		-DROP_LINK_BAD_SHIM);
 	out->data_off--;
-	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
+	CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(frame);
 	rte_pktmbuf_free(out);
@@ -522,11 +572,12 @@ static void test_lanes(void)
 			lost[l]++;
 		} else {
 			CU_ASSERT_EQUAL(
-				link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
+				link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL),
+				0);
 			if (fate == 1) {
 				doubled[l]++;
-				CU_ASSERT_EQUAL(
-					link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL),
+				CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL,
+							out, NOW, NULL),
 					-DROP_LINK_DUPLICATE);
 			}
 		}
@@ -551,10 +602,10 @@ static void test_lanes(void)
 	path[1].rx_key_old_until_ns = NOW + 1000;
 	path[0].tx_key = path[1].rx_key = 99;
 	path[0].session_id = path[1].session_id = 2;
-	CU_ASSERT_EQUAL(link_decode(old[0], &path[1], lanes, NULL, out, NOW + 1000, NULL),
+	CU_ASSERT_EQUAL(link_decode(codec, old[0], &path[1], lanes, NULL, out, NOW + 1000, NULL),
 		-DROP_LINK_BAD_CHECK);
-	CU_ASSERT_EQUAL(link_decode(old[0], &path[1], lanes, NULL, out, NOW + 999, NULL), 0);
-	CU_ASSERT_EQUAL(link_decode(old[0], &path[1], lanes, NULL, out, NOW + 999, NULL),
+	CU_ASSERT_EQUAL(link_decode(codec, old[0], &path[1], lanes, NULL, out, NOW + 999, NULL), 0);
+	CU_ASSERT_EQUAL(link_decode(codec, old[0], &path[1], lanes, NULL, out, NOW + 999, NULL),
 		-DROP_LINK_DUPLICATE);
 	uint64_t packets = tx[0].packets;
 	struct rte_mbuf *frame = encode(&tx[0], &path[0], in, GAIN);
@@ -563,14 +614,14 @@ static void test_lanes(void)
 	CU_ASSERT_EQUAL(link_tx_next(&tx[0], 2), 1); /* numbers begin again, totals go on */
 	CU_ASSERT_EQUAL(tx[0].packets, packets + 1);
 	frames_arrived(frame, &path[1], -1);
-	CU_ASSERT_EQUAL(link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
+	CU_ASSERT_EQUAL(link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL), 0);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].session_id, 2);
 	/* Overtaken by the new session: what it was is not known any more. */
-	CU_ASSERT_EQUAL(
-		link_decode(old[1], &path[1], lanes, NULL, out, NOW, NULL), -DROP_LINK_DUPLICATE);
+	CU_ASSERT_EQUAL(link_decode(codec, old[1], &path[1], lanes, NULL, out, NOW, NULL),
+		-DROP_LINK_DUPLICATE);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].late, 1);
 	CU_ASSERT_EQUAL(lanes[tx[0].lane].session_id, 2);
-	rc = link_decode(frame, &path[1], lanes, NULL, out, NOW, NULL);
+	rc = link_decode(codec, frame, &path[1], lanes, NULL, out, NOW, NULL);
 	CU_ASSERT_EQUAL(rc, -DROP_LINK_DUPLICATE);
 	rte_pktmbuf_free(frame);
 	rte_pktmbuf_free(old[0]);
@@ -646,6 +697,6 @@ UNIT_TESTS("link-frame", {"what goes in comes out", test_round_trip},
 	{"no damaged frame is delivered", test_damage}, {"ECN by RFC 6040", test_ecn},
 	{"ECN that cannot be found is not offered", test_ecn_hidden},
 	{"the TTL on a routed path", test_ttl}, {"limits", test_limits},
-	{"unknown codecs, versions, lengths", test_unknown},
+	{"unknown codecs, versions, lengths", test_unknown}, {"the shim's bytes", test_shim},
 	{"lanes count exactly, across sessions", test_lanes}, {"control frames", test_control},
 	{"RSS brings a lane to its worker", test_source_port})

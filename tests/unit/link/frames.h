@@ -12,6 +12,7 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 
+#include "dataplane/compress/codec.h"
 #include "dataplane/link/frame.h"
 #include "dataplane/packet/packet.h"
 #include "tests/unit/compress/data.h"
@@ -35,6 +36,23 @@ static inline struct rte_mempool *frames_pool(void)
 	return pool;
 }
 
+/* Codecs with the built-in dictionaries. */
+static inline struct codec *frames_codec(void)
+{
+	static struct codec *c;
+
+	if (c == NULL) {
+		void *dictionaries = aligned_alloc(
+			DICTIONARIES_ALIGN, RTE_ALIGN(dictionaries_bytes(), DICTIONARIES_ALIGN));
+		void *memory = aligned_alloc(CODEC_ALIGN, RTE_ALIGN(codec_bytes(), CODEC_ALIGN));
+
+		c = codec_init(memory, dictionaries_init(dictionaries));
+		if (c == NULL)
+			abort();
+	}
+	return c;
+}
+
 /* The two ends of one path: what [0] sends with its tx_key, [1] verifies with its rx_key. */
 static inline void frames_paths(
 	struct link_path path[2], uint8_t family, uint16_t vlan, bool routed)
@@ -48,6 +66,8 @@ static inline void frames_paths(
 		path[i].session_id = 1;
 		path[i].alive = true;
 		path[i].peer_workers = 2;
+		path[i].codecs = LINK_CODECS;
+		path[i].dictionaries = UINT16_MAX - 1;
 		path[i].path_mtu = 9000;
 		path[i].port = 4790;
 		path[i].vlan = vlan;

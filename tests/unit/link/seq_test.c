@@ -78,7 +78,7 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 	struct link_seq_counts got, want = {0};
 	struct link_losses losses = {0}, losses_want;
 	struct link_reordering r = {0};
-	uint64_t extent_sum = 0, extent_max = 0, known = 0;
+	uint64_t extent_sum = 0, extent_max = 0, known = 0, n_want[LINK_N_REORDERING] = {0};
 	uint32_t arrivals = 0;
 	int64_t highest = -1;
 
@@ -119,6 +119,10 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 		} else {
 			accepted[want.unique++] = n;
 			want.reordered += n < highest;
+			for (uint64_t k = 1; k <= LINK_N_REORDERING && k < want.unique &&
+					     accepted[want.unique - 1 - k] > n;
+				k++)
+				n_want[k - 1]++;
 			seen[n] = 1;
 			CU_ASSERT_EQUAL(a.is_reordered, n < highest);
 			/* Looking back is quadratic: for the first thousands only. */
@@ -152,6 +156,7 @@ static void against_model(uint32_t first, uint32_t count, double loss, double du
 		known += r.extent[i];
 	CU_ASSERT_EQUAL(known + r.extent_unknown, want.reordered);
 	CU_ASSERT(r.extent_max >= extent_max && known >= extent_sum);
+	CU_ASSERT_EQUAL(memcmp(r.n_reordered, n_want, sizeof(n_want)), 0);
 	/* Reading changes nothing, and a new session closes what is open. */
 	link_seq_start(seq, 2, 0);
 	memset(&losses, 0, sizeof(losses));
@@ -236,6 +241,8 @@ static void test_extent(void)
 	CU_ASSERT_EQUAL(r.extent_max, 5);
 	CU_ASSERT_EQUAL(r.late_max_ns, 5 * 1024 * 1000);
 	CU_ASSERT_EQUAL(r.late_sum_ns, 10 * 1024 * 1000);
+	/* 2 comes right behind two higher ones, 4 behind one, 3 behind a lower one. */
+	CU_ASSERT(r.n_reordered[0] == 2 && r.n_reordered[1] == 1 && r.n_reordered[2] == 0);
 	link_seq_add_losses(&lane, &losses);
 	CU_ASSERT_EQUAL(losses.periods, 0);
 	/* A billion are jumped over: one period, at once. */

@@ -284,6 +284,46 @@ static void test_report(void)
 	CU_ASSERT_EQUAL(w.end[1].s.peer.classes.sent[15], 0);
 }
 
+/* What is sent to a peer: codecs and dictionaries that both ends have, equal in every byte. */
+static void test_dictionaries(void)
+{
+	static struct dictionaries have[2];
+	struct link_path path;
+
+	for (unsigned id = 1; id <= 5; id++)
+		for (int i = 0; i < 2; i++)
+			have[i].by_id[id] = (struct dictionary){
+				.id = (uint8_t)id, .hash = UINT64_C(0x0123456789abcdef) * id};
+	have[0].by_id[2].id = 0;
+	have[1].by_id[3].hash ^= UINT64_C(1) << 63;
+	have[1].by_id[4].hash ^= 1;
+	have[1].by_id[15] = (struct dictionary){.id = 15, .hash = 7};
+
+	set_up(1);
+	link_session_fill_path(&w.end[0].s, &path);
+	CU_ASSERT(path.codecs == 0 && path.dictionaries == 0);
+	for (int i = 0; i < 2; i++) {
+		w.end[i].config.dictionaries = &have[i];
+		boot(i);
+	}
+	run(w.now_ns + SECOND);
+	CU_ASSERT(both_up());
+	CU_ASSERT_EQUAL(w.end[0].s.peer.dictionary_count, 6);
+	CU_ASSERT_EQUAL(w.end[1].s.peer.dictionary_count, 4);
+	for (int i = 0; i < 2; i++) {
+		link_session_fill_path(&w.end[i].s, &path);
+		CU_ASSERT_EQUAL(path.codecs, LINK_CODECS);
+		CU_ASSERT_EQUAL(path.dictionaries, 1 << 1 | 1 << 5);
+	}
+	/* The other end comes back without any. */
+	w.end[1].config.dictionaries = NULL;
+	boot(1);
+	run(w.now_ns + SECOND);
+	CU_ASSERT(both_up());
+	link_session_fill_path(&w.end[0].s, &path);
+	CU_ASSERT(path.codecs == LINK_CODECS && path.dictionaries == 0);
+}
+
 /* Anything at random, for an hour of virtual time; and peace in the end. */
 static void test_chaos(void)
 {
@@ -333,4 +373,6 @@ UNIT_TESTS("link-session", {"two ends come up", test_up}, {"configuration is che
 	{"loss, duplicates and reordering", test_bad_channel},
 	{"a dead peer is noticed in a second", test_dead},
 	{"a restarted peer is back in two hellos", test_restart}, {"the peer's clock", test_offset},
-	{"reports and announcements", test_report}, {"chaos ends in order", test_chaos})
+	{"reports and announcements", test_report},
+	{"codecs and dictionaries in common", test_dictionaries},
+	{"chaos ends in order", test_chaos})

@@ -112,7 +112,7 @@ static int deliver(struct rte_mbuf *frame, unsigned number)
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool()), *want = packet(number);
 
 	frames_arrived(frame, &path[1], -1);
-	int rc = link_decode(frame, &path[1], lanes[1], receiver, out, NOW, NULL);
+	int rc = link_decode(frames_codec(), frame, &path[1], lanes[1], receiver, out, NOW, NULL);
 	if (rc == 0)
 		CU_ASSERT(out->data_len == want->data_len &&
 			  memcmp(rte_pktmbuf_mtod(out, void *), rte_pktmbuf_mtod(want, void *),
@@ -159,7 +159,7 @@ static int take_ack(const struct rte_mbuf *frame)
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
 	struct link_arrival arrival;
 	struct link_ack ack;
-	int rc = link_decode(frame, &path[0], lanes[0], NULL, out, NOW, &arrival);
+	int rc = link_decode(frames_codec(), frame, &path[0], lanes[0], NULL, out, NOW, &arrival);
 
 	rte_pktmbuf_free(out);
 	if (rc != LINK_IS_ACK)
@@ -284,7 +284,8 @@ static void test_damage(void)
 	uint16_t len = pkt_of(frame)->payload_len;
 	for (uint32_t bit = 0; bit < len * 8u; bit++, flips++) {
 		p[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		int rc = link_decode(frame, &path[1], lanes[1], receiver, out, NOW, NULL);
+		int rc = link_decode(
+			frames_codec(), frame, &path[1], lanes[1], receiver, out, NOW, NULL);
 		p[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		if (rc < 0) {
 			reasons[-rc]++;
@@ -299,7 +300,8 @@ static void test_damage(void)
 	}
 	for (uint16_t cut = 0; cut < len; cut++) {
 		pkt_of(frame)->payload_len = cut;
-		CU_ASSERT(link_decode(frame, &path[1], lanes[1], receiver, out, NOW, NULL) < 0);
+		CU_ASSERT(link_decode(frames_codec(), frame, &path[1], lanes[1], receiver, out, NOW,
+				  NULL) < 0);
 	}
 	pkt_of(frame)->payload_len = len;
 	CU_ASSERT_EQUAL(reasons[DROP_LINK_BAD_SHIM] + reasons[DROP_LINK_BAD_CHECK] +
@@ -310,7 +312,8 @@ static void test_damage(void)
 	CU_ASSERT(reasons[DROP_LINK_BAD_CHECK] > 0 && reasons[DROP_LINK_NO_REFERENCE] > 0);
 	/* Where there is no store such a frame is not understood. */
 	CU_ASSERT_EQUAL(
-		link_decode(frame, &path[1], lanes[1], NULL, out, NOW, NULL), -DROP_LINK_BAD_SHIM);
+		link_decode(frames_codec(), frame, &path[1], lanes[1], NULL, out, NOW, NULL),
+		-DROP_LINK_BAD_SHIM);
 	CU_ASSERT_EQUAL(deliver(frame, 20), 0);
 	CU_ASSERT_EQUAL(deliver(frame, 20), DROP_LINK_DUPLICATE);
 
@@ -320,13 +323,14 @@ static void test_damage(void)
 	len = pkt_of(ack)->payload_len;
 	for (uint32_t bit = 0; bit < len * 8u; bit++) {
 		p[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		int rc = link_decode(ack, &path[0], lanes[0], NULL, out, NOW, NULL);
+		int rc = link_decode(frames_codec(), ack, &path[0], lanes[0], NULL, out, NOW, NULL);
 		p[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		CU_ASSERT_FATAL(rc < 0);
 	}
 	for (uint16_t cut = 0; cut < len; cut++) {
 		pkt_of(ack)->payload_len = cut;
-		CU_ASSERT(link_decode(ack, &path[0], lanes[0], NULL, out, NOW, NULL) < 0);
+		CU_ASSERT(link_decode(frames_codec(), ack, &path[0], lanes[0], NULL, out, NOW,
+				  NULL) < 0);
 	}
 	pkt_of(ack)->payload_len = len;
 	CU_ASSERT_EQUAL(take_ack(ack), LINK_IS_ACK);

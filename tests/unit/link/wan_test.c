@@ -79,7 +79,8 @@ static void deliver(unsigned e)
 
 		memcpy(rte_pktmbuf_append(in, (uint16_t)f->len_bytes), f->data, f->len_bytes);
 		frames_arrived(in, &paths[!e], -1);
-		int rc = link_decode(in, &paths[!e], ends[!e].rx, NULL, out, now_ns, &a);
+		int rc = link_decode(
+			frames_codec(), in, &paths[!e], ends[!e].rx, NULL, out, now_ns, &a);
 		CU_ASSERT(rc == 0 || rc == -DROP_LINK_DUPLICATE);
 		ways[e].delivered += rc == 0;
 		link_class_arrived(&ends[!e].classes[f->seq % WORKERS], &a, in->pkt_len, now_ns);

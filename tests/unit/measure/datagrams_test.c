@@ -56,6 +56,43 @@ static void echo(uint64_t after, enum measure_from from, uint8_t proto, uint8_t 
 	packet(from, proto, 7, 0, icmp, sizeof(icmp));
 }
 
+/* Silence says that there was no answer, once. */
+static void test_silent(void)
+{
+	static const uint8_t query[12] = {0x12, 0x34, 1, 0, 0, 1}, answer[12] = {0x12, 0x34, 0x80};
+	struct flow flow = {.key.proto = 17, .key.port = {RTE_BE16(4000), RTE_BE16(53)}};
+
+	fresh();
+	packet(L, 17, 4000, 53, query, sizeof(query));
+	flow.datagrams = f;
+	measure_silent(&flow, now + 4900 * MS, &c);
+	CU_ASSERT_EQUAL(c.dns_timeouts[W], 0);
+	flow.key.port[1] = RTE_BE16(443); /* not DNS, whatever the record looks like */
+	measure_silent(&flow, now + 5100 * MS, &c);
+	flow.key.port[1] = RTE_BE16(53);
+	flow.key.proto = 6;
+	measure_silent(&flow, now + 5100 * MS, &c);
+	CU_ASSERT_EQUAL(c.dns_timeouts[W], 0);
+	flow.key.proto = 17;
+	measure_silent(&flow, now + 5100 * MS, &c);
+	measure_silent(&flow, now + 6000 * MS, &c);
+	measure_silent(&flow, now + 300000 * MS, &c);
+	CU_ASSERT_EQUAL(c.dns_timeouts[W], 1);
+	f = flow.datagrams;
+	now += 6000 * MS;
+	packet(W, 17, 4000, 53, answer, sizeof(answer));
+	CU_ASSERT_EQUAL(c.dns_answers[W], 0);
+	/* So long that ticks begin anew: by the next packet, and without one. */
+	packet(L, 17, 4000, 53, query, sizeof(query));
+	now += 275000 * MS;
+	packet(L, 17, 4000, 53, query, sizeof(query));
+	CU_ASSERT_EQUAL(c.dns_timeouts[W], 2);
+	flow.datagrams = f;
+	measure_silent(&flow, now + 275000 * MS, &c);
+	CU_ASSERT_EQUAL(c.dns_timeouts[W], 3);
+	CU_ASSERT_EQUAL(c.dns_queries[W], 3);
+}
+
 static void test_echo(void)
 {
 	struct measure_datagrams_view view;
@@ -406,7 +443,7 @@ static void test_spin_unknown(void)
 	CU_ASSERT_EQUAL(memcmp(&f, &(struct measure_datagrams_flow){0}, sizeof(f)), 0);
 }
 
-UNIT_TESTS("measure datagrams", {"echo", test_echo}, {"DNS", test_dns},
+UNIT_TESTS("measure datagrams", {"echo", test_echo}, {"DNS", test_dns}, {"silent", test_silent},
 	{"spin: live", test_spin_live}, {"spin: disorder", test_spin_disorder},
 	{"spin: silence", test_spin_silence}, {"spin: stuck or random", test_spin_dead},
 	{"spin: rules", test_spin_rules}, {"spin: unknown", test_spin_unknown})

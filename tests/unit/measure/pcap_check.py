@@ -9,6 +9,7 @@
 #
 # Exit code 0: agrees; 1: does not; 77: nothing could be compared here (why is said).
 
+# tests/run.py: beside others
 import os
 import re
 import shutil

@@ -233,7 +233,7 @@ static void a_store_too_small(void)
 		for (uint32_t n = 1; n <= 20; n++)
 			inflight_add(s, &half[i], n * 100, at, s->share);
 	for (unsigned i = 0; i < FLOWS; i++)
-		got += half[i].oldest != 0 && inflight_acked(s, &half[i], 2000, &tick);
+		got += half[i].newest != 0 && inflight_acked(s, &half[i], 2000, &tick);
 	CU_ASSERT(got > 0 && got < RUNS); /* room for some */
 	memset(half, 0, sizeof(half));	  /* gone, with all that they had */
 	at += 200000000;		  /* 12.8 s */
@@ -242,7 +242,8 @@ static void a_store_too_small(void)
 			inflight_add(s, &half[i], n * 100, at + n, s->share);
 	for (unsigned i = 0; i < 10; i++)
 		for (uint32_t n = 1; n <= 20; n++)
-			CU_ASSERT(inflight_acked(s, &half[i], n * 100, &tick) && tick == at + n);
+			CU_ASSERT(inflight_acked(s, &half[i], n * 100, &tick) &&
+				  tick - (at + n) <= 1);
 	/* One alone has its share and no more; the newest are kept. */
 	for (uint32_t n = 1; n <= 1000; n++)
 		inflight_add(s, &half[0], n * 100, at + n, s->share);
@@ -282,6 +283,7 @@ static void cut_in_the_middle(void)
 }
 
 UNIT_TESTS("tcp state", {"options and windows", options_and_windows},
-	{"what caused a retransmission", what_caused_it}, {"marks of congestion", marks_of_congestion},
+	{"what caused a retransmission", what_caused_it},
+	{"marks of congestion", marks_of_congestion},
 	{"what a transfer waits for", what_a_transfer_waits_for},
 	{"a store too small", a_store_too_small}, {"cut in the middle", cut_in_the_middle})

@@ -119,6 +119,8 @@ static void random_police(struct policy_police_options *p)
 	p->cbs_bytes = often() ? (uint32_t)within(9000, 4000000000) : 0;
 	if (p->mode == POLICE_TRTCM) {
 		p->pir_bps = p->cir_bps + within(0, 1000);
+		if (p->pir_bps > UNITS_RATE_MAX_BPS)
+			p->pir_bps = UNITS_RATE_MAX_BPS;
 		p->pbs_bytes = often() ? (uint32_t)within(9000, 4000000000) : 0;
 	} else {
 		p->eir_bps = p->mode == POLICE_SRTCM ? 0 : random_rate();
@@ -170,6 +172,10 @@ static void random_class(struct policy *p, uint32_t i)
 	c->aqm_target_ns = often() ? (uint32_t)within(100000, 1000000000) : 0;
 	c->ecn = often();
 	c->compress = often();
+	c->dry_run = often();
+	c->codec = (enum policy_codec)within(0, POLICY_CODEC_ZSTD);
+	c->acceleration = (uint8_t)within(1, 64);
+	c->zstd_level = (uint8_t)within(1, 3);
 	c->is_private = often();
 	random_police(&c->police);
 }
@@ -364,6 +370,10 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME(aqm_target_ns);
 	SAME(ecn);
 	SAME(compress);
+	SAME(dry_run);
+	SAME(codec);
+	SAME(acceleration);
+	SAME(zstd_level);
 	SAME(is_private);
 	SAME(police.mode);
 	SAME(police.colour_aware);
