@@ -123,9 +123,11 @@ static inline struct measure_half *other_half(struct flow_measure *f, struct mea
 				       (uintptr_t)me);
 }
 
-/* What a packet with ACK says of the other direction. `me` is the half of `from`. */
+/* What a packet with ACK says of the other direction. `me` is the half of `from`; `pure`: it has
+ * no data. */
 static inline void acknowledge(struct flow_measure *f, struct measure_half *me, struct pkt *p,
-	enum measure_from from, uint64_t now, struct measure_class *c, struct inflight_store *s)
+	bool pure, enum measure_from from, uint64_t now, struct measure_class *c,
+	struct inflight_store *s)
 {
 	struct measure_half *peer = other_half(f, me);
 
@@ -147,7 +149,7 @@ static inline void acknowledge(struct flow_measure *f, struct measure_half *me, 
 		/* Two segments in flight are not worth the cache line. */
 		if (flight > 2u * f->mss && !before((uint32_t)now, f->round_end))
 			measure_round(f, from, flight, now, c);
-	} else if (p->payload_len == 0 && p->tcp_ack == me->ack && p->tcp_ack != peer->next_seq &&
+	} else if (pure && p->tcp_ack == me->ack && p->tcp_ack != peer->next_seq &&
 		   !(p->flags & PKT_TCP_OPTIONS)) {
 		dupack(f, p, from, c);
 	}
@@ -331,7 +333,7 @@ static __attribute__((noinline)) void irregular(struct flow_measure *f, struct p
 			f->flags |= F_ACKED(from);
 			me->ack = ack = p->tcp_ack;
 		}
-		acknowledge(f, me, p, from, now, c, s);
+		acknowledge(f, me, p, p->payload_len == 0, from, now, c, s);
 		if (!(tcp_flags & TH_SYN) && (p->flags & PKT_TCP_OPTIONS))
 			measure_dupack(t);
 		measure_handshake(t, me->ack != ack);
@@ -379,7 +381,7 @@ static inline bool is_ordinary(
 static inline void ordinary_ack(struct flow_measure *f, struct measure_half *me, struct pkt *p,
 	enum measure_from from, uint64_t now, struct measure_class *c, struct inflight_store *s)
 {
-	acknowledge(f, me, p, from, now, c, s);
+	acknowledge(f, me, p, true, from, now, c, s);
 	pure_ack(f, me, p, from, now);
 	me->window = p->tcp_window;
 	me->tsval = (uint16_t)p->tcp_tsval; /* of no meaning without PKT_TCP_TS */
@@ -388,7 +390,7 @@ static inline void ordinary_ack(struct flow_measure *f, struct measure_half *me,
 static inline void ordinary_data(struct flow_measure *f, struct measure_half *me, struct pkt *p,
 	enum measure_from from, uint64_t now, struct measure_class *c, struct inflight_store *s)
 {
-	acknowledge(f, me, p, from, now, c, s);
+	acknowledge(f, me, p, false, from, now, c, s);
 	c->data_packets[from]++;
 	new_data(f, me, p, from, p->payload_len, now, s, s->share);
 	me->window = p->tcp_window;

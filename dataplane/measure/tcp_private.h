@@ -116,7 +116,7 @@ static inline unsigned epoch_of(const struct flow_measure *f, enum measure_from 
 
 static inline void note_epoch(struct flow_measure *f, enum measure_from from, uint64_t now)
 {
-	f->epochs = (uint8_t)((f->epochs & 0xf0 >> from * 4) | EPOCH(now) << from * 4);
+	f->epochs ^= (uint8_t)((f->epochs ^ EPOCH(now) * 0x11u) & 0xfu << from * 4);
 }
 
 static inline unsigned state_of(const struct flow_measure *f)

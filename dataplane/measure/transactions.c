@@ -262,7 +262,10 @@ void measure_transaction(struct flow *f, const struct pkt *p, const uint8_t *fra
 		f->transactions = (struct transactions_flow){0};
 		f->flags &= (uint8_t) ~(FLOW_SAID | FLOW_SAID_WAN);
 	}
-	if (p->payload_len > 0 && !(p->flags & PKT_RETRANSMIT)) {
+	/* What measure_tcp() did not take for data of this connection (keep-alives, probes of a
+	 * closed window, answers to another SYN) says nothing. */
+	if (p->payload_len > 0 && !(p->flags & PKT_RETRANSMIT) &&
+		f->measure.half[from].last_tick == (uint32_t)s.now) {
 		uint8_t said = (uint8_t)(FLOW_SAID | (from == FROM_WAN ? FLOW_SAID_WAN : 0));
 
 		if ((f->flags & (FLOW_SAID | FLOW_SAID_WAN)) != said) {

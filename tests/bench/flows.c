@@ -67,8 +67,9 @@ static void make_frame(uint8_t *f, uint32_t i, int from_wan)
 	put16(f + 24, ip_checksum(f + 14));
 	put16(f + 34, from_wan ? wan_port : lan_port);
 	put16(f + 36, from_wan ? lan_port : wan_port);
-	put32(f + 38, 1000 + i);
-	put32(f + 42, 2000 + i);
+	/* Neither side has anything under way: ACKs of what the other has sent. */
+	put32(f + 38, (from_wan ? 2000 : 1000) + i);
+	put32(f + 42, (from_wan ? 1000 : 2000) + i);
 	f[46] = 0x50;
 	f[47] = 0x10; /* ACK */
 	put16(f + 48, 65535);

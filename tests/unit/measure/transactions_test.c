@@ -152,6 +152,14 @@ static void test_ends(void)
 	CU_ASSERT_EQUAL(c.requests, 1);
 	CU_ASSERT_EQUAL(c.responses, 1);
 	CU_ASSERT_EQUAL(c.first_byte.count, 1);
+	/* A keep-alive, whose old byte the response in front of it covers, is no question. */
+	fresh();
+	handshake();
+	say(0, L, "GET /");
+	say(30 * MS, W, "all of it");
+	send_at(30000 * MS, L, TH_ACK, next[L] - 1, "/", 1);
+	packet(20 * MS, W, TH_ACK, NULL, 0);
+	CU_ASSERT_EQUAL(c.requests, 1);
 	/* The next question, days later. */
 	fresh();
 	handshake();
