@@ -14,7 +14,7 @@ import hashlib
 import os
 import signal
 
-from lab import SERVER, Lab, check, need, random_bytes, replace_once, run, wait_for
+from lab import SERVER, Lab, Skipped, check, need, random_bytes, replace_once, run, wait_for
 from peers_test import has_ended
 
 SIZE = 4 << 20
@@ -91,20 +91,44 @@ def left_out(lab, site):
     return {reason: row[reason] for reason in ("busy", "retransmit", "no_gain", "backoff")}
 
 
+class Disturbed(Exception):
+    """The worker had no time to compress: its governor sent packets beside the link."""
+
+
+def need_cheap(lab, what, share, limit, busy_before):
+    """The share of its bytes that a repeat cost. Where packets went beside the link as the machine
+    was busy, the store had not what it needs, and a cost above the limit says nothing of it."""
+    if share > limit and left_out(lab, "b")["busy"] > busy_before:
+        raise Disturbed
+    need(share <= limit, f"{what} cost {share:.1%} of its bytes; beside the link: "
+                         f"{left_out(lab, 'b')}")
+
+
+def undisturbed(function, lab, *args):
+    """Until it could be judged, with new data each time."""
+    for _ in range(5):
+        try:
+            return function(lab, *args)
+        except Disturbed:
+            pass
+        finally:
+            lab.wanem("set", "both", "loss", "0")
+    raise Skipped("the machine was too busy to compress, five times")
+
+
 def repeated(lab, loss):
     data = mixed_bytes(SIZE)
     name = f"file-{loss}"
     lab.make_file(name, data)
+    busy = left_out(lab, "b")["busy"]
     lab.wanem("set", "both", "loss", f"{loss}%")
     first, _ = download(lab, name, data)
     settled(lab)
     before = store(lab, "b")
     second, both = download(lab, name, data)
     after = store(lab, "b")
-    lab.wanem("set", "both", "loss", "0")
     need(first > 0.4, f"the first time cost {first:.1%}: the file does not test the store")
-    need(second <= REPEAT_SHARE, f"the second time cost {second:.1%} of its bytes; beside the "
-                                 f"link: {left_out(lab, 'b')}")
+    need_cheap(lab, "the second time", second, REPEAT_SHARE, busy)
     need(after["hits"] - before["hits"] > SIZE / 1500 * 0.8, f"hits: {before} then {after}")
     bad = undecodable(lab)
     need(not any(bad.values()), f"dropped: {bad}")
@@ -119,10 +143,11 @@ def changed(lab):
         new[at:at + 30] = os.urandom(15).hex().encode()
     lab.make_file("old", old)
     lab.make_file("new", bytes(new))
+    busy = left_out(lab, "b")["busy"]
     download(lab, "old", old)
     settled(lab)
     share, _ = download(lab, "new", bytes(new))
-    need(share <= 0.2, f"the new version cost {share:.1%}")
+    need_cheap(lab, "the new version", share, 0.2, busy)
     return f"{share:.1%} of its bytes"
 
 
@@ -152,11 +177,12 @@ def killed(lab, site):
     wait_for(5, "the killed sluiced is gone", lambda: has_ended(pid))
     lab.restart(site)
     lab.wait_peers_up(10)
+    busy = left_out(lab, "b")["busy"]
     again, _ = download(lab, name, data)
     settled(lab)
     third, _ = download(lab, name, data)
     need(again > 0.4, f"the store of a killed appliance was used: {again:.1%}")
-    need(third <= REPEAT_SHARE, f"after the restart a repeat costs {third:.1%}")
+    need_cheap(lab, "a repeat after the restart", third, REPEAT_SHARE, busy)
     bad = undecodable(lab)
     need(not any(bad.values()), f"dropped: {bad}")
     return f"{again:.1%} after the restart, then {third:.1%}"
@@ -172,12 +198,12 @@ def main():
             "nginx.pid", "nginx2.pid"))
         lab.start("server", "nginx", "-p", lab.tmp, "-c", other, "-e", f"{lab.tmp}/nginx2.log")
         lab.wait_listen("server", 8080)
-        check("a repeat without loss", repeated, lab, 0)
-        check("a repeat at 1 % loss", repeated, lab, 1)
-        check("a newer version", changed, lab)
+        check("a repeat without loss", undisturbed, repeated, lab, 0)
+        check("a repeat at 1 % loss", undisturbed, repeated, lab, 1)
+        check("a newer version", undisturbed, changed, lab)
         check("a private class", private, lab)
-        check("the receiver is killed", killed, lab, "a")
-        check("the sender is killed", killed, lab, "b")
+        check("the receiver is killed", undisturbed, killed, lab, "a")
+        check("the sender is killed", undisturbed, killed, lab, "b")
 
 
 if __name__ == "__main__":
