@@ -293,6 +293,7 @@ static void deal_queues(struct daemon *d)
 			int fd = port_rx_fd(port, (uint16_t)q);
 			w->rx_fds[w->rx_count] = (struct pollfd){.fd = fd, .events = POLLIN};
 			w->can_be_woken &= fd >= 0;
+			governor_queue(&w->governor, w->rx_count, port->rx_ring_packets / BURST);
 			w->rx[w->rx_count++] = (struct worker_rx){.port_id = port->port_id,
 				.queue = (uint16_t)q,
 				.port = (uint16_t)i};

@@ -7,7 +7,14 @@
 void governor_init(struct governor *g)
 {
 	memset(g, 0, sizeof(*g));
+	memset(g->patience, GOVERNOR_FULL_MIN, sizeof(g->patience));
 	g->calm_ns = GOVERNOR_CALM_NS;
+}
+
+void governor_queue(struct governor *g, unsigned queue, unsigned bursts)
+{
+	if (bursts / 2 > GOVERNOR_FULL_MIN)
+		g->patience[queue] = (uint8_t)(bursts / 2 < UINT8_MAX ? bursts / 2 : UINT8_MAX);
 }
 
 static void step_up(struct governor *g, uint64_t now_ns)
@@ -36,7 +43,7 @@ static void step_back(struct governor *g, uint64_t now_ns)
 void governor_burst(struct governor *g, unsigned queue, bool full, uint64_t now_ns)
 {
 	if (full) {
-		if (++g->full[queue] == GOVERNOR_FULL) {
+		if (++g->full[queue] == g->patience[queue]) {
 			g->full[queue] = 0;
 			step_up(g, now_ns);
 		}

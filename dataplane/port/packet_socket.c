@@ -359,6 +359,11 @@ void packet_socket_stats(struct packet_socket *s, struct packet_socket_stats *ou
 	}
 }
 
+uint32_t packet_socket_ring_frames(const struct packet_socket *s)
+{
+	return s->queue[0].blocks * s->queue[0].slots_per_block;
+}
+
 int packet_socket_fd(const struct packet_socket *s, uint16_t queue)
 {
 	return queue < s->queues ? s->queue[queue].fd : -1;

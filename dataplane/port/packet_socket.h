@@ -38,6 +38,9 @@ void packet_socket_close(struct packet_socket *s);
 /* Counters since open. Control thread (it reads and clears the kernel's own). */
 void packet_socket_stats(struct packet_socket *s, struct packet_socket_stats *out);
 
+/* Frames that the receive ring of a queue holds. */
+uint32_t packet_socket_ring_frames(const struct packet_socket *s);
+
 /* The descriptor of a queue's socket: readable when a frame waits. */
 int packet_socket_fd(const struct packet_socket *s, uint16_t queue);
 

@@ -70,6 +70,9 @@ static int queues_setup(
 		return device_error(result, error, len,
 			"%s does not accept %u descriptors (%s): report it with the driver's name",
 			request->device, DESCRIPTORS, rte_strerror(-result));
+	port->rx_ring_packets = port->packet_socket != NULL
+					? packet_socket_ring_frames(port->packet_socket)
+					: rx_descriptors;
 	for (uint16_t q = 0; q < port->rx_queues; q++) {
 		result = rte_eth_rx_queue_setup(
 			port->port_id, q, rx_descriptors, port->socket, NULL, request->pool);

@@ -50,6 +50,7 @@ struct port {
 	char driver[32];	       /* the ethdev driver's name */
 	char netdev[32];	       /* Linux interface behind it, "" if there is none */
 	uint16_t rx_queues, tx_queues; /* at most the workers; worker w owns queue w if it exists */
+	uint32_t rx_ring_packets; /* that wait in a receive queue, at most */
 	bool symmetric_rss; /* both directions of a flow arrive on the same queue number */
 	bool link_up;
 	uint32_t speed_mbps;	  /* 0: not known */

@@ -32,16 +32,16 @@ static void test_steps(void)
 	set_up();
 	/* Short rushes, in one queue or alternating, are none of its business. */
 	for (int i = 0; i < 1000; i++) {
-		bursts(0, GOVERNOR_FULL - 1, true);
+		bursts(0, GOVERNOR_FULL_MIN - 1, true);
 		bursts(0, 1, false);
 	}
-	bursts(0, GOVERNOR_FULL - 1, true);
-	bursts(1, GOVERNOR_FULL - 1, true);
+	bursts(0, GOVERNOR_FULL_MIN - 1, true);
+	bursts(1, GOVERNOR_FULL_MIN - 1, true);
 	CU_ASSERT_EQUAL(g.step, 0);
 	CU_ASSERT_EQUAL(g.ups, 0);
 	/* What stays full takes it down to nothing, step by step, and no further. */
 	for (unsigned step = 1; step < GOVERNOR_STEPS + 3; step++) {
-		bursts(2, GOVERNOR_FULL, true);
+		bursts(2, GOVERNOR_FULL_MIN, true);
 		CU_ASSERT_EQUAL(g.step, step < GOVERNOR_STEPS ? step : GOVERNOR_BYPASS);
 	}
 	CU_ASSERT_EQUAL(g.ups, GOVERNOR_BYPASS);
@@ -61,6 +61,23 @@ static void test_steps(void)
 	CU_ASSERT_EQUAL(g.downs, GOVERNOR_BYPASS);
 }
 
+/* A long queue holds more of a rush. */
+static void test_long_queue(void)
+{
+	set_up();
+	governor_queue(&g, 1, 64);
+	bursts(1, 31, true);
+	CU_ASSERT_EQUAL(g.step, 0);
+	bursts(1, 1, true);
+	CU_ASSERT_EQUAL(g.step, 1);
+	governor_queue(&g, 2, 100000);
+	bursts(2, 254, true);
+	CU_ASSERT_EQUAL(g.step, 1);
+	governor_queue(&g, 3, 2);
+	bursts(3, GOVERNOR_FULL_MIN, true);
+	CU_ASSERT_EQUAL(g.step, 2);
+}
+
 /* Full now and then, but never drained: it stays where it is. */
 static void test_no_way_back(void)
 {
@@ -68,7 +85,7 @@ static void test_no_way_back(void)
 	while (g.step < GOVERNOR_BYPASS)
 		bursts(0, 1, true);
 	for (int i = 0; i < 1000; i++) {
-		bursts(0, GOVERNOR_FULL, true);
+		bursts(0, GOVERNOR_FULL_MIN, true);
 		bursts(0, 1, false);
 	}
 	CU_ASSERT_EQUAL(g.step, GOVERNOR_BYPASS);
@@ -133,4 +150,5 @@ static void test_balance(void)
 }
 
 UNIT_TESTS("compress-governor", {"steps down and back", test_steps},
-	{"no way back without calm", test_no_way_back}, {"holds the balance", test_balance})
+	{"a long queue", test_long_queue}, {"no way back without calm", test_no_way_back},
+	{"holds the balance", test_balance})
