@@ -2,8 +2,11 @@
 /*
  * Cycles a packet that measure_bulk() takes: TCP data one way and ACKs the other, all in order,
  * with few flows and with many in random order. Off: the same bursts past a stage that only counts
- * them by class. On: past that and measure_bulk(). No EAL: bursts of 32 in plain memory, as the
- * flow stage leaves them.
+ * them by class. On: past that and measure_bulk().
+ *
+ *     tests/bench/run --only measure       or measure_bench
+ *
+ * No EAL: bursts of 32 in plain memory, as the flow stage leaves them.
  */
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -24,6 +27,7 @@
 #define CLASSES 4
 #define SLOTS 64 /* bursts in memory at a time */
 #define ROUNDS 200
+#define FLOWS_MAX 1000000u
 #define SEGMENT 1448
 #define WINDOW 40	/* segments that stay under way, of few flows; */
 #define WINDOW_MANY 0	/* of so many that each sends a packet in 10 ms and more */
@@ -217,17 +221,33 @@ static double record_cycles(void)
 	return cycles;
 }
 
+/* In 2 MB pages, as the daemon's table lies. For the life of the process; NULL: no memory. */
+static void *huge(size_t bytes)
+{
+	const size_t page = (size_t)1 << 21;
+	void *p;
+
+	bytes = (bytes + page - 1) / page * page;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1,
+		0);
+	if (p != MAP_FAILED)
+		return p;
+	fprintf(stderr, "no hugepages for %zu MB (tests/bench/run --only measure gets them)\n",
+		bytes >> 20);
+	p = aligned_alloc(page, bytes);
+	if (p != NULL)
+		madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
+}
+
 int main(void)
 {
-	static const uint32_t counts[] = {1, 1000, 100000, 1000000};
+	static const uint32_t counts[] = {1, 1000, 100000, FLOWS_MAX};
 
 	buffers = aligned_alloc(64, SLOTS * BURST * sizeof(*buffers));
-	flows = aligned_alloc(1 << 21, (size_t)1000000 * sizeof(*flows));
-	/* The daemon's table lies in huge pages. */
-	madvise(flows, (size_t)1000000 * sizeof(*flows), MADV_HUGEPAGE);
-	store = aligned_alloc(1 << 21, STORE_BYTES);
-	madvise(store, STORE_BYTES, MADV_HUGEPAGE);
-	peers = calloc(1000000, sizeof(*peers));
+	flows = huge(FLOWS_MAX * sizeof(*flows));
+	store = huge(STORE_BYTES);
+	peers = calloc(FLOWS_MAX, sizeof(*peers));
 	classes = calloc(CLASSES + 1, sizeof(*classes));
 	if (buffers == NULL || flows == NULL || store == NULL || peers == NULL || classes == NULL) {
 		fprintf(stderr, "measure_bench: no memory, 600 MB are needed\n");
@@ -251,8 +271,6 @@ int main(void)
 	}
 	printf("%-34s %6.1f\n", "histogram_record, up to 16 ms", record_cycles());
 	free(buffers);
-	free(flows);
-	free(store);
 	free(peers);
 	free(classes);
 	return 0;

@@ -310,6 +310,11 @@ class Lab:
                 for row in self.ctl(site, "show", "drops", "--all")["drops"]
                 if row["kind"] == "dropped" and row["reason"] != "consumed"}
 
+    def busy_steps(self):
+        """How often the workers of both compressed less, as they had no time."""
+        return sum(row["steps_down"] for site in "ab"
+                   for row in self.ctl(site, "show", "compression")["governors"])
+
     def compressed_packets(self, site):
         """Sent through the link, of all classes."""
         rows = self.ctl(site, "show", "compression")["compression"]

@@ -26,8 +26,8 @@ import tempfile
 import threading
 import time
 
-from lab import (SLUICED, TOP, WANEM, Failed, Lab, check, need, random_bytes, replace_once, run,
-                 wait_for)
+from lab import (SLUICED, TOP, WANEM, Failed, Lab, Skipped, check, need, random_bytes,
+                 replace_once, run, wait_for)
 
 CLIENT, SERVER = {4: "10.1.0.1", 6: "fd01::1"}, {4: "10.2.0.1", 6: "fd02::1"}
 IN_PATH = {"a": {4: "10.1.0.11", 6: "fd01::11"}, "b": {4: "10.2.0.11", 6: "fd02::11"}}
@@ -300,12 +300,17 @@ def resolves(lab):
 
 
 def download(lab, family):
-    """Right, and compressed: at most 55 % of the bytes on the WAN."""
-    before = lab.wan_bytes()
-    seconds = lab.get("text", TEXT, family)
-    share = (lab.wan_bytes() - before) / len(TEXT)
-    need(share <= 0.55, f"{share:.0%} of the bytes on the WAN")
-    return f"{share:.0%} of the bytes on the WAN, {seconds:.1f} s"
+    """Right, and compressed: at most 55 % of the bytes on the WAN. Not judged where a worker had no
+    time and compressed less."""
+    for _ in range(5):
+        before, busy = lab.wan_bytes(), lab.busy_steps()
+        seconds = lab.get("text", TEXT, family)
+        share = (lab.wan_bytes() - before) / len(TEXT)
+        if share > 0.55 and lab.busy_steps() > busy:
+            continue
+        need(share <= 0.55, f"{share:.0%} of the bytes on the WAN")
+        return f"{share:.0%} of the bytes on the WAN, {seconds:.1f} s"
+    raise Skipped("the machine was too busy to compress, five times")
 
 
 def fields(line):
