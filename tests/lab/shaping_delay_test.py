@@ -34,8 +34,7 @@ RATES = (20e6, 100e6)
 SHAPED = 0.96
 BURST = "200 us"         # small: what Sluice makes up for at once queues up in the WAN
 WAN = "delay 20ms rate {rate} queue {queue}"
-WARM, SECONDS, IDLE = 5, 15, 6
-L4S_WARM = 8             # it probes for the rate in smaller steps
+WARM, SECONDS, IDLE = 8, 20, 6
 SEGMENT_PAYLOAD = 1448   # with time stamps
 ACK_WIRE = 66 + 24       # with time stamps
 CALL_BPS = (160 + 42 + 24) * 8 / 0.02
@@ -251,10 +250,10 @@ def l4s(path, with_classic):
     queued; beside them it takes about a flow's share, not all and not nothing."""
     port = 6011
     row_before = path.class_row("default")
-    receiver = path.receive("server", [port], "--echo", "--from", L4S_WARM, "--window", 8,
-                            "--windows", 1)
-    runs = path.bulk(9, L4S_WARM, up=2) if with_classic else []
-    sent = path.finish(path.scalable("client", port, "--seconds", L4S_WARM + 9), stop=False)
+    receiver = path.receive("server", [port], "--echo", "--from", WARM, "--window", 8, "--windows",
+                            1)
+    runs = path.bulk(9, WARM, up=2) if with_classic else []
+    sent = path.finish(path.scalable("client", port, "--seconds", WARM + 9), stop=False)
     time.sleep(0.5)
     got = path.finish_receive(receiver)
     row = path.class_row("default")
