@@ -295,7 +295,7 @@ def known_at_the_end(box, address):
 
 def check_loss(what, got, truth, packets):
     """Within the limits of the goals, or three packets."""
-    limit = 0.0002 if truth <= 0.01 else 0.05 * truth
+    limit = 0.0002 if truth <= 0.0105 else 0.05 * truth
     limit = max(limit, 3 / max(packets, 1))
     need(abs(got - truth) <= limit,
          f"{what}: {100 * got:.3f} % measured, {100 * truth:.3f} % in truth, of {packets} packets")

@@ -25,11 +25,11 @@ FLOWS = 4
 PING_S = 0.05
 # Mbit/s, seconds, of which this many at the start are for settling.
 UP = ((FAST, 10, 6), (SLOW, 9, 2), (FAST, 12, 8))
-DOWN = ((FAST, 10, 6), (SLOW, 11, 5))
+DOWN = ((FAST, 10, 6), (SLOW, 16, 5))
 WITHOUT = ((FAST, 5, 2), (SLOW, 6, 2))
 SHORT = ((FAST, 4, 2), (SLOW, 4, 2))
 P50_MAX_MS, P95_MAX_MS = 20, 45   # above IDLE_MS
-GOODPUT_LEAST = 0.7               # of the WAN's rate: 82 % is the least target, less headers
+GOODPUT_LEAST = 0.75              # of the WAN's rate
 ATTEMPTS = 3
 CROWDED = 1.5                     # load average a CPU
 GAIN_LEAST = 5                    # without tracking the median has at least so much more queue
