@@ -14,17 +14,6 @@
 #include "dataplane/control/show.h"
 #include "dataplane/control/track.h"
 
-struct channel_dist show_dist(const struct histogram *h)
-{
-	return (struct channel_dist){.samples = h->count,
-		.min_ns = histogram_min(h),
-		.p50_ns = histogram_percentile(h, 50),
-		.p90_ns = histogram_percentile(h, 90),
-		.p99_ns = histogram_percentile(h, 99),
-		.p999_ns = histogram_percentile(h, 99.9),
-		.max_ns = histogram_max(h)};
-}
-
 void show_name(char to[CHANNEL_NAME_MAX], const char *from)
 {
 	snprintf(to, CHANNEL_NAME_MAX, "%.*s", CHANNEL_NAME_MAX - 1, from);

@@ -37,7 +37,6 @@ void show_compression_closed(uint64_t client);
 /* 0, or -EINVAL after saying that there is no such window. */
 int show_check_window(uint64_t window, struct channel_reply *reply);
 
-struct channel_dist show_dist(const struct histogram *h);
 
 /* "unknown class 'vioce': classes are default, voice, bulk"; returns -ENOENT. */
 int show_unknown_class(const struct policy *policy, const char *name, struct channel_reply *reply);

@@ -9,6 +9,7 @@
 
 #include "dataplane/clock.h"
 #include "dataplane/control/show.h"
+#include "dataplane/measure/record.h"
 
 /* The classes of a plan in the order of the tree. Made for the plan that was asked for last. */
 static struct {
@@ -132,10 +133,10 @@ static void fill_distributions(
 		add_histogram(&wan, &m->rtt_wan);
 	}
 	r->measured = 1;
-	r->queue_delay = show_dist(&queue);
-	r->box_time = show_dist(&box);
-	r->rtt_lan = show_dist(&lan);
-	r->rtt_wan = show_dist(&wan);
+	r->queue_delay = measure_dist(&queue);
+	r->box_time = measure_dist(&box);
+	r->rtt_lan = measure_dist(&lan);
+	r->rtt_wan = measure_dist(&wan);
 }
 
 /* Counters of all workers. */

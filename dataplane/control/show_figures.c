@@ -11,6 +11,7 @@
 #include "dataplane/control/peers.h"
 #include "dataplane/control/show.h"
 #include "dataplane/control/windows_feed.h"
+#include "dataplane/measure/record.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -35,7 +36,7 @@ static struct channel_dist dist_of(const struct control *c, uint32_t id,
 	memset(&sum, 0, sizeof(sum));
 	if (feed_class(c, id, which, way, (enum window)window, &sum, &seconds))
 		*window_ns = RTE_MAX(*window_ns, seconds * SECOND_NS);
-	return show_dist(&sum);
+	return measure_dist(&sum);
 }
 
 /* Whether a class is to be shown: it has distributions of its own. */
@@ -53,9 +54,9 @@ static void fill_datagrams(const struct daemon *d, uint32_t id, struct rtt_recor
 	for (unsigned w = 0; w < d->worker_count; w++)
 		measure_datagrams_merge(&sum, &d->workers[w]->datagrams[id]);
 	for (unsigned side = 0; side < 2; side++) {
-		r->icmp[side] = show_dist(&sum.echo[side]);
-		r->dns[side] = show_dist(&sum.dns[side]);
-		r->quic[side] = show_dist(&sum.spin[side]);
+		r->icmp[side] = measure_dist(&sum.echo[side]);
+		r->dns[side] = measure_dist(&sum.dns[side]);
+		r->quic[side] = measure_dist(&sum.spin[side]);
 	}
 }
 

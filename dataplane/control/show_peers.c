@@ -11,6 +11,7 @@
 #include "dataplane/control/peers.h"
 #include "dataplane/control/show.h"
 #include "dataplane/control/windows_feed.h"
+#include "dataplane/measure/record.h"
 
 static_assert(CHANNEL_SIZES == LINK_SIZES && CHANNEL_N_REORDERING == LINK_N_REORDERING,
 	"copied as they are");
@@ -75,7 +76,7 @@ int show_peers(void *context, const struct page_request *request, struct channel
 		r.tx_reordered = hello->received.reordered;
 		r.peer_rx_frames = hello->received.received;
 		r.jitter_ns = received.jitter_ns;
-		r.delay_variation = show_dist(&variation);
+		r.delay_variation = measure_dist(&variation);
 		channel_send_peers(reply, &r);
 	}
 	return 0;
@@ -112,8 +113,8 @@ static void fill_window(
 	r->window_ns = seconds * UINT64_C(1000000000);
 	r->rx_bps = bps_of(rx_bytes, r->window_ns);
 	r->tx_bps = bps_of(tx_bytes, r->window_ns);
-	r->delay_variation = show_dist(&variation);
-	r->ipdv = show_dist(&ipdv);
+	r->delay_variation = measure_dist(&variation);
+	r->ipdv = measure_dist(&ipdv);
 }
 
 int show_paths(void *context, const struct window_request *request, struct channel_reply *reply)
@@ -184,7 +185,7 @@ static bool fill_class(
 	}
 	r->sent = loss->sent[slot];
 	r->lost = loss->lost[slot];
-	r->delay_variation = show_dist(&variation);
+	r->delay_variation = measure_dist(&variation);
 	show_name(r->peer, d->plan->policy->peers[i].name);
 	show_name(r->class_name, slot == 0 ? "" : loss->name[slot]);
 	return r->received + r->sent > 0;

@@ -17,6 +17,7 @@
 #include "dataplane/control/speedtest_message.h"
 #include "dataplane/control/speedtest_search.h"
 #include "dataplane/control/track.h"
+#include "dataplane/measure/record.h"
 
 #define MS UINT64_C(1000000)
 #define DURATION_MAX_NS UINT64_C(10000000000)
@@ -432,7 +433,7 @@ static void tell(const struct control *c, struct channel_reply *reply)
 		.offered_bps = t->search.offered_bps,
 		.limit_bps = t->reached_bps,
 		.saturated = t->search.is_saturated,
-		.delay = show_dist(&t->search.delay),
+		.delay = measure_dist(&t->search.delay),
 		.dscp = t->dscp};
 
 	speed_search_result(&t->search, &r.rate_bps, &r.measured_ns);

@@ -13,6 +13,7 @@
 #include "dataplane/control/active.h"
 #include "dataplane/control/control.h"
 #include "dataplane/control/show.h"
+#include "dataplane/measure/record.h"
 
 #define REFLECTED_SESSIONS 64
 #define SECOND UINT64_C(1000000000)
@@ -360,9 +361,9 @@ struct stamp_figures stamp_figures_of(const struct stamp_window *w)
 		.reordered = w->reordered,
 		.lost_up = w->lost_up,
 		.lost_down = w->lost_down,
-		.rtt = show_dist(&w->rtt),
-		.up_variation = show_dist(&w->up_variation),
-		.down_variation = show_dist(&w->down_variation)};
+		.rtt = measure_dist(&w->rtt),
+		.up_variation = measure_dist(&w->up_variation),
+		.down_variation = measure_dist(&w->down_variation)};
 }
 
 static void show_sender(struct control *c, unsigned i, struct stamp_record *r)

@@ -15,6 +15,7 @@
 #include "dataplane/clock.h"
 #include "dataplane/control/control.h"
 #include "dataplane/control/show.h"
+#include "dataplane/measure/record.h"
 
 #define ROUNDS_MAX 1000u
 #define HOPS_MAX 32u /* a power of two: the number of a probe is round * 32 + hop - 1 */
@@ -250,7 +251,7 @@ static void report(
 		memcpy(r.address, hop->address, sizeof(r.address));
 		r.sent = hop->sent;
 		r.received = hop->received;
-		r.rtt = show_dist(&hop->rtt);
+		r.rtt = measure_dist(&hop->rtt);
 		r.last_ns = hop->last_ns;
 		channel_send_trace(reply, &r);
 	}

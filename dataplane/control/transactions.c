@@ -9,6 +9,7 @@
 #include "dataplane/clock.h"
 #include "dataplane/control/show.h"
 #include "dataplane/control/transactions.h"
+#include "dataplane/measure/record.h"
 
 /* Of one class id. */
 struct counted {
@@ -102,23 +103,8 @@ static void fill(struct transactions_record *r)
 	r->connections_per_s_1000 = connections_1000;
 	r->connections = tcp.connections;
 	r->connections_failed = tcp.failed;
-	r->connect = show_dist(&tcp.connect);
-	r->used = t->connections;
-	r->requests = t->requests;
-	r->responses = t->responses;
-	r->aborted = t->aborted;
-	r->request_bytes = t->request_bytes;
-	r->response_bytes = t->response_bytes;
-	r->first_byte = show_dist(&t->first_byte);
-	r->whole = show_dist(&t->whole);
-	r->http_requests = t->http_requests;
-	memcpy(r->http_status, t->http_status, sizeof(r->http_status));
-	r->http_first_byte = show_dist(&t->http_first_byte);
-	r->http_whole = show_dist(&t->http_whole);
-	r->tls_hellos = t->tls_hellos;
-	r->tls_handshakes = t->tls_handshakes;
-	r->tls_alerts = t->tls_alerts;
-	r->tls = show_dist(&t->tls);
+	r->connect = measure_dist(&tcp.connect);
+	measure_transactions_record(t, r);
 	for (unsigned side = 0; side < 2; side++) {
 		r->dns_queries += datagrams.dns_queries[side];
 		r->dns_again += datagrams.dns_again[side];
@@ -134,7 +120,7 @@ static void fill(struct transactions_record *r)
 	r->dns_tcp_queries = t->dns_queries;
 	histogram_merge(&datagrams.dns[0], &datagrams.dns[1]);
 	histogram_merge(&datagrams.dns[0], &t->dns);
-	r->dns = show_dist(&datagrams.dns[0]);
+	r->dns = measure_dist(&datagrams.dns[0]);
 }
 
 int show_transactions(

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "controlplane/cli/transaction_rows.h"
+#include "dataplane/measure/record.h"
 #include "tools/analyze/report.h"
 #include "tools/analyze/report_flows.h"
 #include "tools/analyze/transactions.h"
@@ -94,9 +95,9 @@ static void fill_sum(struct sum_row *row, const char *name, const struct analysi
 	memcpy(row->bytes, class->bytes, sizeof(row->bytes));
 	if (m == NULL)
 		return;
-	row->rtt_lan = samples_histogram_dist(&m->rtt_lan);
-	row->rtt_wan = samples_histogram_dist(&m->rtt_wan);
-	row->connect = samples_histogram_dist(&m->connect);
+	row->rtt_lan = measure_dist(&m->rtt_lan);
+	row->rtt_wan = measure_dist(&m->rtt_wan);
+	row->connect = measure_dist(&m->connect);
 	for (unsigned from = 0; from < 2; from++) {
 		row->data_packets[from] = m->data_packets[from];
 		row->retransmits_before[from] = m->retransmits_before[from];

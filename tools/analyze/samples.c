@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tools/analyze/samples.h"
+#include "dataplane/measure/record.h"
 
 static void grow(struct samples *s)
 {
@@ -49,23 +50,10 @@ static uint64_t nearest_rank(const struct samples *s, double percent)
 	return s->values[rank > 0 ? rank - 1 : 0];
 }
 
-struct channel_dist samples_histogram_dist(const struct histogram *h)
-{
-	return (struct channel_dist){
-		.samples = h->count,
-		.min_ns = histogram_min(h),
-		.p50_ns = histogram_percentile(h, 50),
-		.p90_ns = histogram_percentile(h, 90),
-		.p99_ns = histogram_percentile(h, 99),
-		.p999_ns = histogram_percentile(h, 99.9),
-		.max_ns = histogram_max(h),
-	};
-}
-
 struct channel_dist samples_dist(struct samples *s)
 {
 	if (s->histogram != NULL)
-		return samples_histogram_dist(s->histogram);
+		return measure_dist(s->histogram);
 	if (s->count == 0)
 		return (struct channel_dist){0};
 	qsort(s->values, s->count, sizeof(*s->values), ascending);

@@ -28,9 +28,6 @@ void samples_add(struct samples *s, uint64_t value_ns);
 /* Percentiles by nearest rank; all 0 without samples. Sorts the values. */
 struct channel_dist samples_dist(struct samples *s);
 
-/* The same of a histogram. */
-struct channel_dist samples_histogram_dist(const struct histogram *h);
-
 void samples_free(struct samples *s);
 
 #endif

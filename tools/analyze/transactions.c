@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dataplane/flow/flow.h"
+#include "dataplane/measure/record.h"
 #include "tools/analyze/transactions.h"
 
 static void *take(size_t size)
@@ -86,26 +87,6 @@ static uint64_t per_s_1000(uint64_t count, uint64_t duration_ns)
 				: (uint64_t)((double)count * 1e12 / (double)duration_ns);
 }
 
-static void fill_tcp(const struct measure_transactions *t, struct transactions_record *r)
-{
-	r->used = t->connections;
-	r->requests = t->requests;
-	r->responses = t->responses;
-	r->aborted = t->aborted;
-	r->request_bytes = t->request_bytes;
-	r->response_bytes = t->response_bytes;
-	r->first_byte = samples_histogram_dist(&t->first_byte);
-	r->whole = samples_histogram_dist(&t->whole);
-	r->http_requests = t->http_requests;
-	memcpy(r->http_status, t->http_status, sizeof(r->http_status));
-	r->http_first_byte = samples_histogram_dist(&t->http_first_byte);
-	r->http_whole = samples_histogram_dist(&t->http_whole);
-	r->tls_hellos = t->tls_hellos;
-	r->tls_handshakes = t->tls_handshakes;
-	r->tls_alerts = t->tls_alerts;
-	r->tls = samples_histogram_dist(&t->tls);
-}
-
 /* Each may be NULL. */
 static void fill_dns(const struct measure_datagrams *d, const struct measure_transactions *t,
 	struct transactions_record *r)
@@ -129,7 +110,7 @@ static void fill_dns(const struct measure_datagrams *d, const struct measure_tra
 		r->dns_nxdomain += d->dns_nxdomain[side];
 		r->dns_timeouts += d->dns_timeouts[side];
 	}
-	r->dns = samples_histogram_dist(&all);
+	r->dns = measure_dist(&all);
 }
 
 void transactions_record_of(const struct analysis_class *class, const char *name,
@@ -141,10 +122,10 @@ void transactions_record_of(const struct analysis_class *class, const char *name
 	if (class->measure != NULL) {
 		r->connections = class->measure->connections;
 		r->connections_failed = class->measure->failed;
-		r->connect = samples_histogram_dist(&class->measure->connect);
+		r->connect = measure_dist(&class->measure->connect);
 	}
 	if (class->transactions != NULL)
-		fill_tcp(class->transactions, r);
+		measure_transactions_record(class->transactions, r);
 	fill_dns(class->datagrams, class->transactions, r);
 	r->connections_per_s_1000 = per_s_1000(r->connections, duration_ns);
 	r->requests_per_s_1000 = per_s_1000(r->requests, duration_ns);
