@@ -23,7 +23,7 @@
 /* One round in SAMPLE_ROUNDS is timed stage by stage: cheap enough to stay on. */
 #define SAMPLE_ROUNDS 16
 /* poll = adaptive: rounds without a packet before the first sleep, and the sleeps' bounds. */
-#define IDLE_ROUNDS 64
+#define IDLE_ROUNDS 8
 #define SLEEP_MIN_NS 10000
 #define SLEEP_MAX_NS 250000
 #define SLEEP_WOKEN_MAX_NS 1000000
@@ -396,16 +396,18 @@ static unsigned poll_once(struct worker *w)
 	return moved;
 }
 
-/* poll = adaptive: sleep a little, longer the longer nothing came, but never past the next
- * packet's release. */
+/* poll = adaptive: sleep, but never past the next packet's release. Where a packet ends the sleep it
+ * need not be short; elsewhere it is longer the longer nothing came. */
 static void rest(struct worker *w)
 {
-	uint64_t sleep_ns = SLEEP_MIN_NS + (uint64_t)(w->idle_rounds - IDLE_ROUNDS) * 1000;
 	/* Rings between workers wake nobody: with several workers no sleep may be long. */
-	uint64_t most_ns =
-		w->can_be_woken && w->daemon->worker_count == 1 ? SLEEP_WOKEN_MAX_NS : SLEEP_MAX_NS;
-	if (sleep_ns > most_ns)
-		sleep_ns = most_ns;
+	bool woken = w->can_be_woken && w->daemon->worker_count == 1;
+	uint64_t sleep_ns = SLEEP_WOKEN_MAX_NS;
+	if (!woken) {
+		sleep_ns = SLEEP_MIN_NS + (uint64_t)(w->idle_rounds - IDLE_ROUNDS) * 1000;
+		if (sleep_ns > SLEEP_MAX_NS)
+			sleep_ns = SLEEP_MAX_NS;
+	}
 	for (unsigned b = 0; b < w->daemon->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
 			uint64_t next_ns = shaper_next_ns(w->shaper[b][way]);
