@@ -289,10 +289,11 @@ def l4s(path, with_classic):
     queued; beside them it takes about a flow's share, not all and not nothing."""
     port = 6011
     row_before = path.class_row("default")
+    # As the bulk flows: a sender that waits for the CPU can't keep the line full.
     receiver = path.receive("server", [port], "--echo", "--from", WARM, "--window", 8, "--windows",
-                            1)
+                            1, nice=-15)
     runs = path.bulk(9, WARM, up=2) if with_classic else []
-    sent = path.finish(path.scalable("client", port, "--seconds", WARM + 9), stop=False)
+    sent = path.finish(path.scalable("client", port, "--seconds", WARM + 9, nice=-15), stop=False)
     time.sleep(0.5)
     got = path.finish_receive(receiver)
     row = path.class_row("default")

@@ -211,9 +211,10 @@ class Path(Lab):
 
     # -- traffic --
 
-    def receive(self, site, ports, *words):
+    def receive(self, site, ports, *words, nice=0):
         """Starts `traffic receive` at a site; finish() gives what it says, by port."""
-        process = self.start(site, *self._host_cpus(), TRAFFIC, "receive", "--at", ADDRESSES[site],
+        process = self.start(site, *self._host_cpus(), "nice", "-n", nice, TRAFFIC, "receive",
+                             "--at", ADDRESSES[site],
                              *[word for port in ports for word in ("--port", port)], *words,
                              stdout=subprocess.PIPE, text=True)
         for port in ports:
