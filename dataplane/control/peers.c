@@ -293,17 +293,25 @@ void peers_tick(struct control *c, uint64_t now_ns)
 		const struct policy_peer *p = &policy->peers[i];
 		struct link_session *s = &c->peers->peer[i].session;
 		struct control_side context = {c->daemon, p->bridge};
+		uint8_t mac[6];
 		int len;
 
 		if (link_session_next_ns(s) > now_ns)
 			continue;
+		/* The hello waits for the next hop, and not for its turn after that: whoever has
+		 * just started is to be heard at once. */
+		if (!inpath_next_hop_mac(&c->inpath[p->bridge], &p->address, mac, now_ns)) {
+			inpath_tick(&c->inpath[p->bridge], now_ns, control_emit, &context);
+			link_session_tick(s, now_ns, message, 0);
+			say_changes(c, i);
+			continue;
+		}
 		report(c, i, now_ns);
 		while ((len = link_session_tick(s, now_ns, message, sizeof(message))) > 0) {
 			len = inpath_build_udp(&c->inpath[p->bridge], &p->address,
 				LINK_CONTROL_SOURCE_PORT, p->port, CONTROL_DSCP, message,
 				(uint32_t)len, frame, sizeof(frame), now_ns, control_emit,
 				&context);
-			/* While the next hop is not known the hello is lost; more will come. */
 			if (len > 0) {
 				c->peers->peer[i].tx_hello_bytes += (uint32_t)len;
 				control_emit(&context, INPATH_WAN, frame, (uint32_t)len);

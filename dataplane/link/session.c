@@ -314,6 +314,10 @@ static void begin_session(struct link_session *s, const struct link_hello *h, ui
 	s->current = s->next;
 	memcpy(s->current.peer, h->nonce, LINK_NONCE_BYTES);
 	s->current.has_peer = true;
+	/* The peer may only send once it hears us say that we hear it, with this pair: our next
+	 * hello is one that is said at once. There is one for each new session, so no more. */
+	s->current.last_tx_ns = 0;
+	s->hears = false;
 	s->tx_key = direction_key(s, s->current.own, s->current.peer);
 	s->rx_key = direction_key(s, s->current.peer, s->current.own);
 	s->session_id++;

@@ -129,7 +129,8 @@ int link_session_init(
 /*
  * Time passes: notices silence, and writes the message that is due into out[room] (room at least
  * LINK_MESSAGE_MAX). Returns its length, or 0 when there is none; call again until 0. The message
- * is the payload of one UDP packet: link_encode_control().
+ * is the payload of one UDP packet: link_encode_control(). With less room the message stays due:
+ * for when it cannot be sent yet.
  */
 int link_session_tick(struct link_session *s, uint64_t now_ns, uint8_t *out, size_t room);
 

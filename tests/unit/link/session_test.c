@@ -40,6 +40,16 @@ static void test_up(void)
 		CU_ASSERT_EQUAL(s->downs, 0);
 	}
 
+	/* A hello that cannot be sent yet does not lose its turn. */
+	uint8_t out[LINK_MESSAGE_MAX];
+	uint64_t due_ns;
+
+	boot(0);
+	due_ns = link_session_next_ns(&w.end[0].s);
+	CU_ASSERT_EQUAL(link_session_tick(&w.end[0].s, due_ns + 30 * MS, out, 0), 0);
+	CU_ASSERT_EQUAL(link_session_next_ns(&w.end[0].s), due_ns);
+	CU_ASSERT(link_session_tick(&w.end[0].s, due_ns + 40 * MS, out, sizeof(out)) > 0);
+
 	/* Other seeds, other keys: nothing is constant. */
 	uint64_t key = w.end[0].s.tx_key;
 
@@ -222,6 +232,9 @@ static void test_restart(void)
 		/* Two hello intervals and the way of four messages. */
 		CU_ASSERT(w.agreed_ns - begin <
 			  2 * LINK_HELLO_NS + 4 * (w.delay_ns[0] + w.jitter_ns[0]));
+		/* On a steady path nothing waits for its turn: two round trips, no more. */
+		if (w.jitter_ns[0] == 0)
+			CU_ASSERT(w.agreed_ns - begin <= 4 * w.delay_ns[0]);
 		/* One change of keys, not several; the old ones are known for a second. */
 		CU_ASSERT_EQUAL(w.end[!i].s.session_id, 2);
 		CU_ASSERT_EQUAL(w.end[i].s.session_id, 1);
