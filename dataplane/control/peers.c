@@ -41,6 +41,7 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 			.path_mtu = p->path_mtu,
 			.workers = (uint8_t)c->daemon->worker_count,
 			.routed = p->path == PATH_ROUTED,
+			.transparent = p->framing == FRAMING_TRANSPARENT,
 			.store_slots = worker_store_slots(policy, i),
 			.dictionaries = c->daemon->dictionaries};
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
@@ -64,14 +65,17 @@ void peers_destroy(struct peers *peers)
 
 /* ---- what the workers must know ---- */
 
-/* The largest segment whose frame, even uncompressed, fits into one link packet. */
+/* The largest segment whose frame, even uncompressed, fits into one link packet. A transparent
+ * frame is always smaller than its packet. */
 static uint16_t clamp_of(const struct policy_peer *p, const struct link_path *path, bool ipv6)
 {
 	uint32_t inner_l2 = path->routed ? 0 : link_l2_bytes(path);
 	uint32_t taken = (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6) + inner_l2 +
 			 TCP_IP_HEADER(ipv6);
 
-	return p->mss_clamp && path->path_mtu > taken ? (uint16_t)(path->path_mtu - taken) : 0;
+	return p->mss_clamp && !path->transparent && path->path_mtu > taken
+		       ? (uint16_t)(path->path_mtu - taken)
+		       : 0;
 }
 
 static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
