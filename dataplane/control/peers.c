@@ -94,6 +94,8 @@ static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
 		link_session_fill_path(&c->peers->peer[i].session, path);
 		if (now_ns < c->peers->peer[i].icmp_mtu_until_ns)
 			path->path_mtu = RTE_MIN(path->path_mtu, c->peers->peer[i].icmp_mtu);
+		if (now_ns < c->peers->peer[i].framing.tunnel_until_ns)
+			path->transparent = false;
 		path->port = p->port;
 		path->vlan = b->vlan;
 		path->family = p->address.family;
@@ -227,9 +229,10 @@ static void report_classes(
 				peer->session.session_id, interval, classes->sent);
 }
 
-/* What a hello says of the peer's frames. */
-static void take_report(struct peer *peer, uint64_t now_ns)
+/* What a hello says of the peer's frames, and of ours. */
+static void take_report(struct control *c, unsigned i, uint64_t now_ns)
 {
+	struct peer *peer = &c->peers->peer[i];
 	const struct link_session *s = &peer->session;
 	const struct link_hello_classes *classes = &s->peer.classes;
 
@@ -238,6 +241,10 @@ static void take_report(struct peer *peer, uint64_t now_ns)
 			s->peer.announce[a].next, now_ns);
 	link_class_announce(&peer->loss, s->session_id, classes->interval, classes->sent, now_ns);
 	memcpy(peer->loss.name[classes->slot], classes->name, sizeof(classes->name));
+	if (framing_watch(&peer->framing, s->session_id, c->daemon->links->path[i].transparent,
+		    &s->peer.received, now_ns))
+		printf("peer %s: transparent frames do not get through: tunnel for ten minutes\n",
+			c->daemon->plan->policy->peers[i].name);
 }
 
 static void settle_classes(struct control *c, unsigned i, uint64_t now_ns)
@@ -342,7 +349,7 @@ void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
 		peer->rx_hello_bytes += m->pkt_len;
 		/* With the time of arrival: it waited for this thread, not on the path. */
 		if (link_session_receive(s, message, p->payload_len, p->rx_ns) == 0)
-			take_report(peer, now_ns);
+			take_report(c, i, now_ns);
 		say_changes(c, i);
 		publish_if_changed(c, now_ns);
 		return;
