@@ -27,6 +27,25 @@ static int find_sender(const struct worker *w, const struct pkt *p)
 	return -1;
 }
 
+/*
+ * The peer whose session a transparent frame names by its CPI, on that frame's bridge; -1: none, so
+ * it is somebody else's. Where two sessions have drawn the same CPI, the source address decides.
+ */
+static int find_transparent_sender(const struct worker *w, const struct rte_mbuf *m)
+{
+	const struct pkt *p = pkt_of(m);
+	int found = -1;
+
+	for (uint32_t i = 0; i < w->links->count; i++) {
+		if (w->plan->policy->peers[i].bridge != p->bridge ||
+			!link_transparent_is_of(m, &w->links->path[i], w->now_ns))
+			continue;
+		if (found < 0 || (int)i == plan_find_peer(w->plan, p->bridge, p->key.addr[p->dir]))
+			found = (int)i;
+	}
+	return found;
+}
+
 /* A packet from a routed link has no link-layer header: give it room for one, as wide as frames of
  * the in-path VLAN have. Its flow's header is written over it later (worker_restore_l2). */
 static bool prepend_placeholder(struct rte_mbuf *m, const struct link_path *path)
@@ -63,13 +82,12 @@ static void measure_link(struct worker *w, struct worker_peer *peer, const struc
 			&peer->ipdv, (uint64_t)(a->ipdv_ns < 0 ? -a->ipdv_ns : a->ipdv_ns));
 }
 
-/* The packet inside a link frame of this worker's lanes, parsed; NULL: dropped and counted. The
- * frame is freed in any case. */
-static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int lane)
+/* The packet inside a link frame of this worker's lanes from a peer (-1: of nobody), parsed; NULL:
+ * dropped and counted. The frame is freed in any case. */
+static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int sender, int lane)
 {
 	const struct pkt *p = pkt_of(in);
 	enum reason reason = DROP_LINK_NO_SESSION;
-	int sender = p->way == WAY_DOWN ? find_sender(w, p) : -1;
 	struct rte_mbuf *out = NULL;
 	struct link_arrival arrival;
 
@@ -77,6 +95,14 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int 
 		goto drop;
 	const struct link_path *path = &w->links->path[sender];
 	struct worker_peer *peer = &w->peers[sender];
+	bool lacks_l2 = path->routed && !link_is_transparent(p);
+	/* Congestion marks and hops are taken from the outer header: only from one that is whole.
+	 */
+	if (!packet_ip_checksum_ok(in)) {
+		reason = DROP_LINK_BAD_SHIM;
+		peer->rx_bad++;
+		goto drop;
+	}
 	out = rte_pktmbuf_alloc(w->daemon->pool);
 	if (out == NULL) {
 		reason = DROP_RX_NO_MBUF;
@@ -99,7 +125,7 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int 
 				reason == DROP_LINK_BAD_DATA;
 		goto drop;
 	}
-	if (path->routed && !prepend_placeholder(out, path)) {
+	if (lacks_l2 && !prepend_placeholder(out, path)) {
 		reason = DROP_LINK_NO_L2;
 		goto drop;
 	}
@@ -110,7 +136,7 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int 
 	struct pkt *inner = pkt_of(out);
 	/* What a peer sends us to deliver is never addressed to this box itself. */
 	inner->flags &= (uint16_t) ~(PKT_FOR_US | PKT_LINK);
-	inner->flags |= PKT_DECODED | (path->routed ? PKT_NO_L2 : 0);
+	inner->flags |= PKT_DECODED | (lacks_l2 ? PKT_NO_L2 : 0);
 	inner->wire_bytes = in->pkt_len;
 	rte_pktmbuf_free(in);
 	return out;
@@ -143,6 +169,44 @@ static void punt(struct worker *w, struct rte_mbuf *m)
 		w->counters->reason[DROP_CONSUMED]++;
 }
 
+/* A link frame whose lane is known: what takes its place in the burst, NULL: nothing. */
+static struct rte_mbuf *take_frame(
+	struct worker *w, struct rte_mbuf *m, int sender, int lane, unsigned *decoded)
+{
+	/* The lane's numbers belong to one worker, the same that owns the flows inside. */
+	unsigned owner = (unsigned)(lane & (LINK_WORKERS_MAX - 1)) % w->daemon->worker_count;
+
+	if (owner != w->index) {
+		/* Stage steer gives it away: so it stays in order with packets of the same flow
+		 * that came plainly in this burst. */
+		pkt_of(m)->steer_hash = (uint16_t)owner;
+		return m;
+	}
+	(*decoded)++;
+	return decode_frame(w, m, sender, lane);
+}
+
+/* IPComp that may be a link frame. Somebody else's passes as it came. */
+static struct rte_mbuf *take_transparent(struct worker *w, struct rte_mbuf *m, unsigned *decoded)
+{
+	struct pkt *p = pkt_of(m);
+	int sender = find_transparent_sender(w, m), lane;
+
+	if (sender < 0) {
+		p->flags &= (uint16_t)~PKT_LINK;
+		w->counters->reason[PASS_LINK_FOREIGN]++;
+		return m;
+	}
+	lane = link_peek_lane(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l4_off + LINK_IPCOMP_BYTES),
+		p->payload_len - LINK_IPCOMP_BYTES);
+	if (lane < 0 || lane == LINK_PEEK_CONTROL) {
+		w->peers[sender].rx_bad++;
+		worker_drop(w, m, DROP_LINK_BAD_SHIM);
+		return NULL;
+	}
+	return take_frame(w, m, sender, lane, decoded);
+}
+
 unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
@@ -150,7 +214,7 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		flags |= pkt_of(pkts[i])->flags;
-	if (likely(!(flags & PKT_FOR_US)))
+	if (likely(!(flags & (PKT_FOR_US | PKT_LINK))))
 		return n;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -159,7 +223,10 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		int lane = LINK_PEEK_CONTROL;
 
 		if (!(p->flags & PKT_FOR_US)) {
-			pkts[kept++] = m;
+			if (unlikely(p->flags & PKT_LINK))
+				m = take_transparent(w, m, &decoded);
+			if (m != NULL)
+				pkts[kept++] = m;
 			continue;
 		}
 		if (p->flags & PKT_LINK)
@@ -173,19 +240,8 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		} else if (lane == LINK_PEEK_CONTROL) {
 			punt(w, m);
 		} else {
-			/* The lane's numbers belong to one worker, the same that owns the flows
-			 * inside. */
-			unsigned owner =
-				(unsigned)(lane & (LINK_WORKERS_MAX - 1)) % w->daemon->worker_count;
-			if (owner != w->index) {
-				/* Stage steer gives it away: so it stays in order with packets of
-				 * the same flow that came plainly in this burst. */
-				pkt_of(m)->steer_hash = (uint16_t)owner;
-				pkts[kept++] = m;
-				continue;
-			}
-			decoded++;
-			m = decode_frame(w, m, lane);
+			m = take_frame(
+				w, m, p->way == WAY_DOWN ? find_sender(w, p) : -1, lane, &decoded);
 			if (m != NULL)
 				pkts[kept++] = m;
 		}
@@ -301,13 +357,17 @@ static enum reason may_link(
 
 	if (!path->alive)
 		return PASS_LINK_NO_PEER;
-	/* The far end must have a link-layer header for it, and look for it under the same VLAN. */
+	if (path->transparent && !link_transparent_fits(m, path))
+		return PASS_LINK_FORM;
 	if (path->routed) {
 		const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l3_off);
 
-		if (f->proven_session != path->session_id || p->key.vlan != path->vlan ||
-			(uint32_t)(w->now_ns / 1000000) - f->proven_ms > PROVEN_MS ||
-			!has_plain_l2(m))
+		/* In the tunnel the far end must have a link-layer header for it, and look for it
+		 * under the same VLAN. */
+		if (!path->transparent &&
+			(f->proven_session != path->session_id || p->key.vlan != path->vlan ||
+				(uint32_t)(w->now_ns / 1000000) - f->proven_ms > PROVEN_MS ||
+				!has_plain_l2(m)))
 			return PASS_LINK_UNPROVEN;
 		if (ip[p->flags & PKT_IPV6 ? 7 : 8] <= LINK_TTL_PLAIN)
 			return PASS_LINK_TTL;
@@ -361,10 +421,11 @@ static void count_codec(struct worker *w, const struct pkt *p, uint8_t number,
 	k->wire_bytes += wire_bytes;
 }
 
-/* Of a link frame with a blob of `len` bytes; 0: there is no blob. */
-static inline uint32_t wire_bytes_of(const struct link_path *path, uint32_t len)
+/* Of the link frame of `m` with a blob of `len` bytes; 0: there is no blob. */
+static inline uint32_t wire_bytes_of(
+	const struct link_path *path, const struct rte_mbuf *m, uint32_t len)
 {
-	return len == 0 ? 0 : link_headers_bytes(path) + len;
+	return len == 0 ? 0 : link_headers_of(path, m) + len;
 }
 
 /* Write the blob as references to what the peer keeps. Returns its length, or 0: that does not pay,
@@ -380,7 +441,7 @@ static uint32_t by_store(struct worker *w, unsigned peer, uint8_t lane, const st
 	len = worker_store_encode(w, peer, lane, m, inner, inner_len, blob, room);
 	if (w->at_hand.is_to_keep)
 		count_codec(w, pkt_of(m), LINK_CODEC_STORE, m->pkt_len,
-			wire_bytes_of(&w->links->path[peer], len), rte_rdtsc() - start);
+			wire_bytes_of(&w->links->path[peer], m, len), rte_rdtsc() - start);
 	return len;
 }
 
@@ -397,7 +458,7 @@ static uint32_t by_class(struct worker *w, const struct rte_mbuf *m, const struc
 	uint32_t len = n > 0 ? (uint32_t)n : 0;
 
 	*number = method.number;
-	count_codec(w, pkt_of(m), method.number, m->pkt_len, wire_bytes_of(path, len),
+	count_codec(w, pkt_of(m), method.number, m->pkt_len, wire_bytes_of(path, m, len),
 		rte_rdtsc() - start);
 	return len;
 }
@@ -446,7 +507,7 @@ static struct rte_mbuf *compress_packet(
 	uint32_t len = dry ? 0 : by_store(w, peer, lane, m, inner, inner_len, blob, room);
 	if (len == 0)
 		len = by_class(w, m, path, inner, inner_len, blob, room, &number);
-	uint32_t wire_bytes = wire_bytes_of(path, len);
+	uint32_t wire_bytes = wire_bytes_of(path, m, len);
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;
 	compress_result(&f->codec, m->pkt_len, wire_bytes);

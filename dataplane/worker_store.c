@@ -115,8 +115,8 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 		return 0;
 	if (s->session_id != path->session_id)
 		store_sender_start(s, path->session_id, path->peer_workers, path->store_slots);
-	if (path->routed)
-		header -= p->l3_off;
+	/* What of it is among the bytes that cross the link. */
+	header -= (uint32_t)(inner - rte_pktmbuf_mtod(m, const uint8_t *));
 	packet->bytes = inner;
 	packet->len = inner_len;
 	packet->header_len = RTE_MIN(header, inner_len);

@@ -4,11 +4,13 @@
  * out of another, each bit-identical, none missing, none added, in order within a flow. The two
  * interfaces may be in different network namespaces; between them stands what is to be tested.
  *
- *     replay [--pps N] [--settle MS] [--verbose] FROM TO FILE...     FROM, TO: [NETNS:]INTERFACE
+ *     replay [--pps N] [--settle MS] [--join] [--verbose] [--bytes N] FROM TO FILE...
+ *                                                              FROM, TO: [NETNS:]INTERFACE
  *
- * Prints one line a file and "N passed, N failed"; the exit code is 0 only if all passed. Captures
- * of type "Linux cooked" get an Ethernet header in place of their own. Frames that the sending
- * interface cannot carry (longer than its MTU) fail the file.
+ * Prints one line a file (--join: one for all of them, sent in one go) and "N passed, N failed";
+ * the exit code is 0 only if all passed. --verbose shows the first bytes (64) of what differs.
+ * Captures of type "Linux cooked" get an Ethernet header in place of their own. Frames that the
+ * sending interface cannot carry (longer than its MTU) fail the file.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,7 +50,8 @@ struct frames {
 
 static int pps = 4000;
 static int settle_ms = 500;
-static bool verbose;
+static bool verbose, join;
+static uint32_t show_bytes = 64;
 
 static uint64_t now_ns(void)
 {
@@ -256,7 +259,7 @@ static void show(const char *what, const struct frame *f)
 	if (!verbose)
 		return;
 	printf("      %s, %u bytes:", what, f->len);
-	for (uint32_t i = 0; i < f->len && i < 64; i++)
+	for (uint32_t i = 0; i < f->len && i < show_bytes; i++)
 		printf(" %02x", f->bytes[i]);
 	printf("\n");
 }
@@ -303,23 +306,29 @@ static bool compare(const char *file, struct frames *sent, struct frames *got, u
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"pps", required_argument, NULL, 'p'},
-		{"settle", required_argument, NULL, 's'}, {"verbose", no_argument, NULL, 'v'}, {0}};
+		{"settle", required_argument, NULL, 's'}, {"join", no_argument, NULL, 'j'},
+		{"verbose", no_argument, NULL, 'v'}, {"bytes", required_argument, NULL, 'b'}, {0}};
 	int option;
 	unsigned passed = 0, failed = 0;
 
-	while ((option = getopt_long(argc, argv, "p:s:v", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "p:s:jvb:", options, NULL)) != -1) {
 		if (option == 'p')
 			pps = atoi(optarg);
 		else if (option == 's')
 			settle_ms = atoi(optarg);
+		else if (option == 'j')
+			join = true;
 		else if (option == 'v')
 			verbose = true;
+		else if (option == 'b')
+			show_bytes = (uint32_t)atoi(optarg);
 		else
 			return 2;
 	}
 	if (argc - optind < 3 || pps < 1 || settle_ms < 1) {
-		fprintf(stderr, "usage: replay [--pps N] [--settle MS] [--verbose] "
-				"[NETNS:]FROM [NETNS:]TO FILE...\n");
+		fprintf(stderr,
+			"usage: replay [--pps N] [--settle MS] [--join] [--verbose] [--bytes N] "
+			"[NETNS:]FROM [NETNS:]TO FILE...\n");
 		return 2;
 	}
 	int sender = open_sender(argv[optind]);
@@ -328,11 +337,13 @@ int main(int argc, char **argv)
 		struct frames sent = {0}, got = {0};
 		const char *error = load(argv[i], &sent);
 		bool good = false;
+		while (error == NULL && join && i + 1 < argc)
+			error = load(argv[++i], &sent);
 		if (error != NULL) {
 			printf("FAIL %s: %s\n", argv[i], error);
 		} else {
 			uint32_t refused = exchange(sender, receiver, &sent, &got);
-			good = compare(argv[i], &sent, &got, refused);
+			good = compare(join ? "all" : argv[i], &sent, &got, refused);
 		}
 		passed += good;
 		failed += !good;

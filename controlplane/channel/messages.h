@@ -275,6 +275,7 @@ struct flow_record {
 
 /* peers: one record per configured peer. */
 enum channel_peer_state { CHANNEL_PEER_DOWN, CHANNEL_PEER_CONNECTING, CHANNEL_PEER_UP };
+enum channel_framing { CHANNEL_FRAMING_TUNNEL, CHANNEL_FRAMING_TRANSPARENT };
 
 struct peer_record {
 	char name[CHANNEL_NAME_MAX];
@@ -286,6 +287,7 @@ struct peer_record {
 	uint64_t session;	    /* counts up with every new session */
 	char error[160]; /* why the last session ended or none comes about; "": no trouble */
 	char codec[CHANNEL_NAME_MAX];
+	uint64_t framing;		  /* enum channel_framing: what our data goes in now */
 	uint64_t rtt_ns;		  /* of the hello */
 	uint64_t path_mtu, peer_path_mtu; /* ours; as the peer says */
 	/* What we sent and received on the link. */
@@ -454,7 +456,9 @@ struct compression_record {
 	uint64_t compressed_in_bytes, compressed_out_bytes; /* payloads of those */
 	uint64_t dry_saved_bytes; /* dry-run: what would have been saved */
 	/* Not compressed, by the reason's name in reasons.def. */
-	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, busy, retransmit, low_ttl, off;
+	uint64_t no_peer, no_fit, no_gain, small, backoff, unproven, busy, retransmit, low_ttl,
+		form;
+	uint64_t off;
 	uint64_t codec_cycles; /* TSC cycles for compressed_in_bytes and what did not pay */
 	uint64_t codec_bytes;  /* bytes that the codec was tried on */
 };

@@ -32,6 +32,7 @@ static const struct column columns[] = {
 	COLUMN(COUNT, "busy", "BUSY", compression_row, r.busy),
 	COLUMN(COUNT, "retransmit", "RETRANSMIT", compression_row, r.retransmit),
 	COLUMN(COUNT, "low_ttl", "LOW TTL", compression_row, r.low_ttl),
+	COLUMN(COUNT, "form", "FORM", compression_row, r.form),
 	COLUMN(COUNT, "off", "OFF", compression_row, r.off),
 };
 

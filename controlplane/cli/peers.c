@@ -11,6 +11,7 @@
 #include "controlplane/cli/format.h"
 
 static const char *const state_words[] = {"down", "connecting", "up", NULL};
+static const char *const framing_words[] = {"tunnel", "transparent", NULL};
 
 struct peer_row {
 	struct peer_record r;
@@ -26,6 +27,7 @@ static const struct column columns[] = {
 	COLUMN(DATE, "since_realtime_ns", "SINCE", peer_row, r.since_realtime_ns),
 	COLUMN(NUMBER, "session", "SESSION", peer_row, r.session),
 	COLUMN(TEXT, "codec", "CODEC", peer_row, r.codec),
+	COLUMN_OF_WORDS("framing", "FRAMING", peer_row, r.framing, framing_words),
 	COLUMN(TIME, "rtt_ns", "RTT", peer_row, r.rtt_ns),
 	COLUMN(TIME, "jitter_ns", "JITTER", peer_row, r.jitter_ns),
 	COLUMN(DIST, "delay_variation", NULL, peer_row, r.delay_variation),

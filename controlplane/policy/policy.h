@@ -42,7 +42,7 @@ enum policy_compress { COMPRESS_OFF, COMPRESS_ON, COMPRESS_DRY_RUN };
 enum policy_codec { POLICY_CODEC_AUTO, POLICY_CODEC_LZ4, POLICY_CODEC_ZSTD };
 /* Whom the STAMP reflector answers (RFC 8762): nobody, the peers of the bridge, everybody. */
 enum policy_reflector { REFLECTOR_OFF, REFLECTOR_PEERS, REFLECTOR_ANY };
-enum policy_framing { FRAMING_TUNNEL };
+enum policy_framing { FRAMING_TUNNEL, FRAMING_TRANSPARENT };
 /* bridged: the peers share one Ethernet segment over the WAN, frames keep their MAC addresses.
  * routed: routers stand between the peers, the far end writes its own link-layer header. */
 enum policy_path { PATH_ROUTED, PATH_BRIDGED };

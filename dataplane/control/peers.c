@@ -41,6 +41,7 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 			.path_mtu = p->path_mtu,
 			.workers = (uint8_t)c->daemon->worker_count,
 			.routed = p->path == PATH_ROUTED,
+			.transparent = p->framing == FRAMING_TRANSPARENT,
 			.store_slots = worker_store_slots(policy, i),
 			.dictionaries = c->daemon->dictionaries};
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
@@ -64,14 +65,17 @@ void peers_destroy(struct peers *peers)
 
 /* ---- what the workers must know ---- */
 
-/* The largest segment whose frame, even uncompressed, fits into one link packet. */
+/* The largest segment whose frame, even uncompressed, fits into one link packet. A transparent
+ * frame is always smaller than its packet. */
 static uint16_t clamp_of(const struct policy_peer *p, const struct link_path *path, bool ipv6)
 {
 	uint32_t inner_l2 = path->routed ? 0 : link_l2_bytes(path);
 	uint32_t taken = (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6) + inner_l2 +
 			 TCP_IP_HEADER(ipv6);
 
-	return p->mss_clamp && path->path_mtu > taken ? (uint16_t)(path->path_mtu - taken) : 0;
+	return p->mss_clamp && !path->transparent && path->path_mtu > taken
+		       ? (uint16_t)(path->path_mtu - taken)
+		       : 0;
 }
 
 static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
@@ -90,6 +94,8 @@ static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
 		link_session_fill_path(&c->peers->peer[i].session, path);
 		if (now_ns < c->peers->peer[i].icmp_mtu_until_ns)
 			path->path_mtu = RTE_MIN(path->path_mtu, c->peers->peer[i].icmp_mtu);
+		if (now_ns < c->peers->peer[i].framing.tunnel_until_ns)
+			path->transparent = false;
 		path->port = p->port;
 		path->vlan = b->vlan;
 		path->family = p->address.family;
@@ -223,9 +229,10 @@ static void report_classes(
 				peer->session.session_id, interval, classes->sent);
 }
 
-/* What a hello says of the peer's frames. */
-static void take_report(struct peer *peer, uint64_t now_ns)
+/* What a hello says of the peer's frames, and of ours. */
+static void take_report(struct control *c, unsigned i, uint64_t now_ns)
 {
+	struct peer *peer = &c->peers->peer[i];
 	const struct link_session *s = &peer->session;
 	const struct link_hello_classes *classes = &s->peer.classes;
 
@@ -234,6 +241,10 @@ static void take_report(struct peer *peer, uint64_t now_ns)
 			s->peer.announce[a].next, now_ns);
 	link_class_announce(&peer->loss, s->session_id, classes->interval, classes->sent, now_ns);
 	memcpy(peer->loss.name[classes->slot], classes->name, sizeof(classes->name));
+	if (framing_watch(&peer->framing, s->session_id, c->daemon->links->path[i].transparent,
+		    &s->peer.received, now_ns))
+		printf("peer %s: transparent frames do not get through: tunnel for ten minutes\n",
+			c->daemon->plan->policy->peers[i].name);
 }
 
 static void settle_classes(struct control *c, unsigned i, uint64_t now_ns)
@@ -346,7 +357,7 @@ void peers_receive(struct control *c, const struct rte_mbuf *m, uint64_t now_ns)
 		peer->rx_hello_bytes += m->pkt_len;
 		/* With the time of arrival: it waited for this thread, not on the path. */
 		if (link_session_receive(s, message, p->payload_len, p->rx_ns) == 0)
-			take_report(peer, now_ns);
+			take_report(c, i, now_ns);
 		say_changes(c, i);
 		publish_if_changed(c, now_ns);
 		return;

@@ -6,6 +6,7 @@
 #ifndef SLUICE_CONTROL_PEERS_H
 #define SLUICE_CONTROL_PEERS_H
 
+#include "dataplane/control/framing.h"
 #include "dataplane/control/inpath.h"
 #include "dataplane/daemon.h"
 #include "dataplane/link/session.h"
@@ -23,6 +24,7 @@ struct peer {
 	uint16_t
 		icmp_mtu; /* what a router on the way said that it can carry; 0: none did of late */
 	uint64_t icmp_mtu_until_ns; /* from then on larger frames are tried again */
+	struct framing_watch framing;
 };
 
 struct peers {

@@ -148,6 +148,7 @@ static void add_compression(const struct daemon *d, uint32_t id, struct compress
 		r->busy += passed(k, PASS_LINK_BUSY);
 		r->retransmit += passed(k, PASS_LINK_RETRANSMIT);
 		r->low_ttl += passed(k, PASS_LINK_TTL);
+		r->form += passed(k, PASS_LINK_FORM);
 		r->codec_cycles += k->codec_cycles;
 		r->codec_bytes += k->codec_bytes;
 	}
@@ -158,7 +159,7 @@ static void send_compression(const struct daemon *d, bool dry_run, struct compre
 {
 	/* All else: the class does not compress, or there is no peer for the address. */
 	uint64_t known = r->packets_compressed + r->no_peer + r->no_fit + r->no_gain + r->small +
-			 r->backoff + r->unproven + r->busy + r->retransmit + r->low_ttl;
+			 r->backoff + r->unproven + r->busy + r->retransmit + r->low_ttl + r->form;
 
 	r->mode = (uint64_t)d->plan->policy->compress;
 	r->off = r->packets > known ? r->packets - known : 0;

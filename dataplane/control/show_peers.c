@@ -49,6 +49,8 @@ int show_peers(void *context, const struct page_request *request, struct channel
 		memcpy(r.address, policy->peers[i].address.bytes, sizeof(r.address));
 		snprintf(r.error, sizeof(r.error), "%s", s->error);
 		show_name(r.codec, s->alive ? "lz4" : "");
+		r.framing = d->links->path[i].transparent ? CHANNEL_FRAMING_TRANSPARENT
+							  : CHANNEL_FRAMING_TUNNEL;
 		memset(&variation, 0, sizeof(variation));
 		for (unsigned w = 0; w < d->worker_count; w++) {
 			const struct worker_peer *of = &d->workers[w]->peers[i];

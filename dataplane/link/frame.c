@@ -160,6 +160,12 @@ const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *i
 {
 	const struct pkt *pkt = pkt_of(in);
 
+	if (path->transparent) {
+		uint32_t front = link_transparent_front(in);
+
+		*len = link_transparent_fits(in, path) ? rte_pktmbuf_data_len(in) - front : 0;
+		return rte_pktmbuf_mtod_offset(in, const uint8_t *, front);
+	}
 	if (!path->routed) {
 		*len = rte_pktmbuf_data_len(in);
 		return rte_pktmbuf_mtod(in, const uint8_t *);
@@ -170,23 +176,29 @@ const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *i
 	return rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off);
 }
 
-/* The most that the empty mbuf and the path MTU leave for a blob. */
-static uint32_t blob_max(const struct link_path *path, const struct rte_mbuf *out)
+/* The most that the empty mbuf and the path MTU leave for a blob behind `headers` bytes, `l2` of
+ * them in front of the outer IP packet. */
+static uint32_t blob_max(
+	const struct link_path *path, const struct rte_mbuf *out, uint32_t l2, uint32_t headers)
 {
-	uint32_t headers = link_headers_bytes(path);
-	uint32_t frame_max =
-		RTE_MIN((uint32_t)rte_pktmbuf_tailroom(out), path->path_mtu + link_l2_bytes(path));
+	uint32_t frame_max = RTE_MIN((uint32_t)rte_pktmbuf_tailroom(out), path->path_mtu + l2);
 
 	return frame_max > headers ? frame_max - headers : 0;
+}
+
+/* In front of the outer IP header of the frame of `in`. */
+static inline uint32_t l2_bytes_of(const struct link_path *path, const struct rte_mbuf *in)
+{
+	return path->transparent ? pkt_of(in)->l3_off : link_l2_bytes(path);
 }
 
 uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, struct rte_mbuf *out,
 	uint32_t min_gain, uint32_t *room)
 {
-	uint32_t frame = rte_pktmbuf_data_len(in), headers = link_headers_bytes(path);
+	uint32_t frame = rte_pktmbuf_data_len(in), headers = link_headers_of(path, in);
 
 	*room = frame > headers + min_gain ? frame - headers - min_gain : 0;
-	*room = RTE_MIN(*room, blob_max(path, out));
+	*room = RTE_MIN(*room, blob_max(path, out, l2_bytes_of(path, in), headers));
 	return rte_pktmbuf_mtod_offset(out, uint8_t *, headers);
 }
 
@@ -294,14 +306,15 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
 {
 	const struct pkt *pkt = pkt_of(in);
-	uint32_t headers = link_headers_bytes(path), inner_len;
+	uint32_t headers = link_headers_of(path, in), inner_len;
 	const uint8_t *inner = link_inner(path, in, &inner_len);
 	uint8_t *p = rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES);
-	int ip;
+	uint64_t key = path->tx_key;
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (blob_len > blob_max(path, out) || inner_len == 0 || inner_len > LINK_ORIGINAL_MAX)
+	if (blob_len > blob_max(path, out, l2_bytes_of(path, in), headers) || inner_len == 0 ||
+		inner_len > LINK_ORIGINAL_MAX)
 		return -EMSGSIZE;
 	follow_session(tx, path);
 
@@ -317,11 +330,20 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	};
 
 	link_shim_write(p, &shim);
-	link_put32(p + 12, check_of(p, inner, inner_len, path->tx_key));
-	/* From the bytes: a queue may have marked the packet since it was parsed. */
-	ip = ecn_offset(inner, inner_len, path->routed);
-	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
-		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
+	if (path->transparent) {
+		link_transparent_write(path, in, out, blob_len);
+		key = link_transparent_key(key,
+			rte_pktmbuf_mtod_offset(out, const uint8_t *, pkt->l3_off), path->routed);
+	}
+	link_put32(p + 12, check_of(p, inner, inner_len, key));
+	if (!path->transparent) {
+		/* From the bytes: a queue may have marked the packet since it was parsed. */
+		int ip = ecn_offset(inner, inner_len, path->routed);
+
+		write_headers(path, out, LINK_SHIM_BYTES + blob_len,
+			pkt->flags & PKT_IP ? pkt->dscp : 0,
+			ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
+	}
 
 	count_sent(tx, path, shim.class_slot, rte_pktmbuf_data_len(in), rte_pktmbuf_data_len(out),
 		now_ns);
@@ -336,7 +358,7 @@ int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (len > blob_max(path, out))
+	if (len > blob_max(path, out, link_l2_bytes(path), headers))
 		return -EMSGSIZE;
 	follow_session(tx, path);
 
@@ -362,7 +384,8 @@ int link_encode_control(
 {
 	uint32_t headers = link_headers_bytes(path);
 
-	if (len < LINK_SHIM_BYTES || len - LINK_SHIM_BYTES > blob_max(path, out))
+	if (len < LINK_SHIM_BYTES ||
+		len - LINK_SHIM_BYTES > blob_max(path, out, link_l2_bytes(path), headers))
 		return -EMSGSIZE;
 	memcpy(rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES), msg, len);
 	write_headers(path, out, len, DSCP_CS6, ECN_NOT_ECT, LINK_CONTROL_SOURCE_PORT);
@@ -426,14 +449,28 @@ static void keep(struct store_receiver *store, const struct link_path *path,
 		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
 }
 
+/* What keys the check of the received frame `in`. */
+static uint64_t check_key(const struct rte_mbuf *in, const struct link_path *path, uint64_t key)
+{
+	if (!link_is_transparent(pkt_of(in)))
+		return key;
+	return link_transparent_key(key,
+		rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt_of(in)->l3_off), path->routed);
+}
+
 int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
 	uint64_t now_ns, struct link_arrival *arrival)
 {
 	const struct pkt *pkt = pkt_of(in);
-	const uint8_t *payload = rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off);
+	/* Transparent: what stands in front of the shim, and of the original bytes. */
+	bool transparent = link_is_transparent(pkt);
+	uint32_t before = transparent ? LINK_IPCOMP_BYTES : 0;
+	uint32_t front = transparent ? link_transparent_front(in) : 0;
+	const uint8_t *payload =
+		rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off + before);
 	const uint8_t *blob = payload + LINK_SHIM_BYTES;
-	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *), plain[LINK_SHIM_BYTES];
+	uint8_t *inner = rte_pktmbuf_mtod_offset(out, uint8_t *, front), plain[LINK_SHIM_BYTES];
 	const uint8_t *checked = inner;
 	uint32_t blob_len, checked_len, inner_min, session_id;
 	bool is_ack;
@@ -447,16 +484,19 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 	if (path == NULL || path->session_id == 0)
 		return -DROP_LINK_NO_SESSION;
 	if ((uint32_t)pkt->payload_off + pkt->payload_len > rte_pktmbuf_data_len(in) ||
-		pkt->payload_len < LINK_SHIM_BYTES)
+		pkt->payload_len < before + LINK_SHIM_BYTES ||
+		(transparent && !link_transparent_opens(in)))
 		return -DROP_LINK_BAD_SHIM;
-	blob_len = pkt->payload_len - LINK_SHIM_BYTES;
+	blob_len = pkt->payload_len - before - LINK_SHIM_BYTES;
 	link_shim_read(payload, &shim);
-	is_ack = shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
-	inner_min = path->routed ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ether_hdr);
+	is_ack = !transparent && shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
+	inner_min = transparent	   ? 1
+		    : path->routed ? sizeof(struct rte_ipv4_hdr)
+				   : sizeof(struct rte_ether_hdr);
 	if (!shim_ok(&shim) ||
 		(shim.flags & LINK_FLAG_ROUTED) != (path->routed ? LINK_FLAG_ROUTED : 0) ||
 		(shim.original_len < inner_min && !is_ack) ||
-		shim.original_len > rte_pktmbuf_tailroom(out))
+		front + shim.original_len > rte_pktmbuf_tailroom(out))
 		return -DROP_LINK_BAD_SHIM;
 	checked_len = shim.original_len;
 
@@ -492,9 +532,11 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 	memcpy(plain, payload, LINK_SHIM_BYTES - 4);
 	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
 	session_id = path->session_id;
-	if (check_of(plain, checked, checked_len, path->rx_key) != shim.check) {
+	if (check_of(plain, checked, checked_len, check_key(in, path, path->rx_key)) !=
+		shim.check) {
 		if (now_ns >= path->rx_key_old_until_ns ||
-			check_of(plain, checked, checked_len, path->rx_key_old) != shim.check)
+			check_of(plain, checked, checked_len,
+				check_key(in, path, path->rx_key_old)) != shim.check)
 			return -DROP_LINK_BAD_CHECK;
 		session_id--;
 	}
@@ -504,13 +546,17 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 		return LINK_IS_ACK;
 	keep(store, path, &shim, session_id, inner, now_ns);
 
+	if (transparent) {
+		link_transparent_restore(in, out, shim.original_len);
+		return 0;
+	}
 	int ip = ecn_offset(inner, shim.original_len, path->routed);
-	uint8_t before = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
-	int8_t after = ecn_egress[before][pkt->ecn & 3];
+	uint8_t inner_ecn = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
+	int8_t after = ecn_egress[inner_ecn][pkt->ecn & 3];
 
 	if (after < 0)
 		return -DROP_LINK_CE;
-	if (ip >= 0 && after != before)
+	if (ip >= 0 && after != inner_ecn)
 		ecn_set(inner + ip, (uint8_t)after);
 	if (path->routed && ip >= 0)
 		ttl_egress(inner + ip, rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off));

@@ -26,6 +26,7 @@
 #include "dataplane/link/path.h"
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
+#include "dataplane/link/transparent.h"
 
 struct codec;
 struct rte_mbuf;
@@ -75,9 +76,17 @@ static inline uint32_t link_headers_bytes(const struct link_path *path)
 	return link_l2_bytes(path) + (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6);
 }
 
+/* Bytes in front of the blob of the frame of `in`, in the path's framing. */
+static inline uint32_t link_headers_of(const struct link_path *path, const struct rte_mbuf *in)
+{
+	return path->transparent ? link_transparent_front(in) + LINK_TRANSPARENT_OVERHEAD
+				 : link_headers_bytes(path);
+}
+
 /*
  * The bytes of a parsed packet that cross the link: the whole frame, or on a routed path its IP
- * packet. *len is 0 when there are none (no IP packet on a routed path).
+ * packet, or in transparent framing what is behind the IP header. *len is 0 when there are none (no
+ * IP packet on a routed path, or not of the form that transparent framing carries).
  */
 const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *in, uint32_t *len);
 
@@ -126,7 +135,9 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  * what the peer's frames refer to and where they are kept, or NULL; its lanes go by sending worker.
  * Returns 0 with the inner frame in `out`, exactly as it was sent but for its ECN field (RFC 6040);
  * on a routed path `out` holds the IP packet alone, its TTL lowered by the routers that the frame
- * passed, and the caller prepends a link-layer header. Otherwise minus an enum reason, nothing to
+ * passed, and the caller prepends a link-layer header. From a transparent frame
+ * (link_is_transparent(); payload: from the IPComp header on) `out` always holds the whole frame.
+ * Otherwise minus an enum reason, nothing to
  * deliver and the contents of `out` undefined. LINK_IS_ACK: no packet but an acknowledgement,
  * verified and counted in the lane; it is the blob of `in`, for link_ack_read(). *arrival (may be
  * NULL) is what link_seq_accept() says of a verified frame, delivered or not; LINK_NOT_VERIFIED of

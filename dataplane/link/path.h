@@ -23,6 +23,9 @@ struct link_path {
 	uint16_t dictionaries;	      /* what both ends have, a bit each id */
 	uint32_t store_slots;	      /* packets that each worker of the peer keeps; 0: no store */
 	uint16_t path_mtu; /* largest outer IP packet, the smaller of both ends' settings */
+	uint16_t tx_cpi, rx_cpi, rx_cpi_old; /* of transparent frames, as the keys above */
+	bool transparent;		     /* data goes in transparent frames: transparent.h */
+	bool transparent_rx;		     /* and may come in them */
 	/* From the policy and the neighbour table. */
 	uint16_t port;	/* UDP port of the link, host order */
 	uint16_t vlan;	/* tag of the outer frame; 0: untagged */

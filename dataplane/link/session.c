@@ -12,6 +12,8 @@
 
 #include <sodium.h>
 
+#include "dataplane/link/transparent.h"
+
 #define PATH_MTU_MIN 576 /* every IPv4 path carries this (RFC 791); less is a typing error */
 
 static const uint8_t no_nonce[LINK_NONCE_BYTES];
@@ -55,6 +57,20 @@ static uint64_t direction_key(const struct link_session *s, const uint8_t *from,
 	return key;
 }
 
+/* The CPI of that direction's transparent frames: 12 bits that its key says nothing of. */
+static uint16_t direction_cpi(const struct link_session *s, const uint8_t *from, const uint8_t *to)
+{
+	static const char label[] = "sluice link cpi";
+	uint8_t bytes[2 * LINK_NONCE_BYTES + sizeof(label)], out[crypto_generichash_BYTES_MIN];
+
+	memcpy(bytes, from, LINK_NONCE_BYTES);
+	memcpy(bytes + LINK_NONCE_BYTES, to, LINK_NONCE_BYTES);
+	memcpy(bytes + 2 * LINK_NONCE_BYTES, label, sizeof(label));
+	crypto_generichash(
+		out, sizeof(out), bytes, sizeof(bytes), s->check_key, sizeof(s->check_key));
+	return (uint16_t)(LINK_CPI_MIN | (out[0] << 8 | out[1]));
+}
+
 int link_session_init(
 	struct link_session *s, const struct link_session_config *config, uint64_t now_ns)
 {
@@ -74,6 +90,7 @@ int link_session_init(
 	s->path_mtu = config->path_mtu;
 	s->workers = config->workers;
 	s->routed = config->routed;
+	s->transparent = config->transparent;
 	s->store_slots = config->store_slots;
 	s->dictionaries = config->dictionaries;
 	s->boot_id = config->boot_id;
@@ -144,7 +161,8 @@ static int say_hello(
 		.seq = pair->tx_seq,
 		.sent = link_timestamp(now_ns),
 		.version = LINK_HELLO_VERSION,
-		.flags = s->routed ? LINK_HELLO_ROUTED : 0,
+		.flags = (uint8_t)((s->routed ? LINK_HELLO_ROUTED : 0) |
+				   (s->transparent ? LINK_HELLO_TRANSPARENT : 0)),
 		.workers = s->workers,
 		.codecs = LINK_CODECS | (s->store_slots > 0 ? 1u << LINK_CODEC_STORE : 0),
 		.path_mtu = s->path_mtu,
@@ -309,6 +327,7 @@ static void begin_session(struct link_session *s, const struct link_hello *h, ui
 {
 	if (has_session(s)) {
 		s->rx_key_old = s->rx_key;
+		s->rx_cpi_old = s->rx_cpi;
 		s->rx_key_old_until_ns = now_ns + LINK_KEY_OVERLAP_NS;
 	}
 	s->current = s->next;
@@ -320,6 +339,8 @@ static void begin_session(struct link_session *s, const struct link_hello *h, ui
 	s->hears = false;
 	s->tx_key = direction_key(s, s->current.own, s->current.peer);
 	s->rx_key = direction_key(s, s->current.peer, s->current.own);
+	s->tx_cpi = direction_cpi(s, s->current.own, s->current.peer);
+	s->rx_cpi = direction_cpi(s, s->current.peer, s->current.own);
 	s->session_id++;
 	/* Hellos count from this one on: the peer may have called for days before. */
 	link_seq_start(&s->control, s->session_id, h->seq);
@@ -457,6 +478,12 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	path->rx_key = s->rx_key;
 	path->rx_key_old = s->rx_key_old;
 	path->rx_key_old_until_ns = s->rx_key_old_until_ns;
+	path->tx_cpi = s->tx_cpi;
+	path->rx_cpi = s->rx_cpi;
+	path->rx_cpi_old = s->rx_cpi_old;
+	path->transparent_rx = s->transparent;
+	path->transparent =
+		s->transparent && has_session(s) && s->peer.flags & LINK_HELLO_TRANSPARENT;
 	path->peer_workers = has_session(s) ? s->peer.workers : 1;
 	path->codecs = has_session(s) ? s->peer.codecs & LINK_CODECS : 0;
 	path->dictionaries = has_session(s) ? common_dictionaries(s) : 0;

@@ -60,6 +60,7 @@ struct link_session_config {
 	uint16_t path_mtu;  /* largest outer IP packet */
 	uint8_t workers;    /* 1 to LINK_WORKERS_MAX */
 	bool routed;
+	bool transparent;     /* transparent framing, where the peer's hello says so, too */
 	uint32_t store_slots; /* packets that each worker keeps of what comes; 0: no store */
 	const struct dictionaries *dictionaries; /* of both ends' codecs; NULL: none; must stay */
 	/* Source of nonces; NULL: libsodium's randombytes_buf(). Tests bring their own. */
@@ -98,13 +99,14 @@ struct link_session {
 	struct link_pair current; /* the session, if there has been one */
 	struct link_pair next;	  /* held ready for the next one */
 	uint64_t tx_key, rx_key, rx_key_old, rx_key_old_until_ns;
+	uint16_t tx_cpi, rx_cpi, rx_cpi_old;
 	uint16_t path_mtu;
 	uint8_t refusal; /* enum link_refusal that our hellos say */
 	uint64_t refused_ns;
 	bool hears;	 /* a hello of the session within LINK_DEAD_NS */
 	bool peer_ready; /* the last one said READY */
 	uint8_t workers;
-	bool routed;
+	bool routed, transparent;
 	uint32_t store_slots;
 	const struct dictionaries *dictionaries;
 	uint64_t boot_id;
@@ -154,8 +156,8 @@ uint64_t link_session_next_ns(const struct link_session *s);
 void link_session_report(struct link_session *s, const uint32_t next[LINK_LANES],
 	const struct link_seq_counts *received, const struct link_hello_classes *classes);
 
-/* Fill the session's part of a path: keys, session_id, alive, peer_workers, codecs, dictionaries,
- * store_slots, path_mtu. */
+/* Fill the session's part of a path: keys, CPIs, session_id, alive, peer_workers, codecs,
+ * dictionaries, store_slots, transparent, path_mtu. */
 void link_session_fill_path(const struct link_session *s, struct link_path *path);
 
 #endif

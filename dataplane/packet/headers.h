@@ -44,6 +44,7 @@
 #define PROTO_AH 51
 #define PROTO_ICMPV6 58
 #define PROTO_DESTINATION 60
+#define PROTO_IPCOMP 108
 #define PROTO_SCTP 132
 #define PROTO_UDPLITE 136
 
@@ -53,6 +54,9 @@
 #define ICMPV6_ECHO_REPLY 129
 #define ICMPV6_SOLICITATION 135
 #define ICMPV6_ADVERTISEMENT 136
+
+#define IPCOMP_LEN 4
+#define IPCOMP_CPI_PRIVATE 61440 /* RFC 3173, 3.3: from here on for private use */
 
 #define TCP_OPT_END 0
 #define TCP_OPT_NOP 1
@@ -219,8 +223,8 @@ static inline unsigned tcp_fields(struct pkt *p, const uint8_t *tcp, unsigned ro
 			p->tcp_tsecr = be32(tcp + 28);
 			*flags |= len > 32 ? PKT_TCP_TS | PKT_TCP_OPTIONS : PKT_TCP_TS;
 		} else {
-			*flags |= PKT_TCP_OPTIONS |
-				  parse_tcp_timestamps(p, tcp + TCP_LEN, tcp + len);
+			*flags |=
+				PKT_TCP_OPTIONS | parse_tcp_timestamps(p, tcp + TCP_LEN, tcp + len);
 		}
 	}
 	return len;

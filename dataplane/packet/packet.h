@@ -41,7 +41,8 @@ static_assert(sizeof(struct flow_key) == 40, "flow keys are compared as 40 bytes
 #define PKT_FRAGMENT 0x0010 /* an IP fragment, first or later */
 #define PKT_TCP_TS 0x0020   /* tcp_tsval and tcp_tsecr are valid */
 #define PKT_FOR_US 0x0040   /* addressed to the bridge's in-path address */
-#define PKT_LINK 0x0080     /* a link frame of a peer, not yet decoded */
+#define PKT_LINK 0x0080     /* a link frame of a peer, not yet decoded; without PKT_FOR_US: IPComp
+			     * that may be one */
 #define PKT_DECODED 0x0100  /* came out of a link frame */
 #define PKT_LLBCAST 0x0200  /* link-layer broadcast or multicast */
 #define PKT_ENCAPSULATED 0x0400 /* VLAN, MPLS or PPPoE between Ethernet and IP */

@@ -46,7 +46,9 @@ struct parse_context {
  *  - PKT_FOR_US: IP to an in-path address on its VLAN; ARP whose target it is; neighbour
  *    solicitations for it, also by multicast; neighbour advertisements to its Ethernet address.
  *  - PKT_LINK: also unfragmented UDP to link_port whose UDP length and IP length agree:
- *    payload_off and payload_len span the UDP payload.
+ *    payload_off and payload_len span the UDP payload. Without PKT_FOR_US: unfragmented IPComp with
+ *    a private-use CPI straight behind an IP header without options, on the way down of a bridge
+ *    with a link; payload_off is the IPComp header.
  *
  * Reads no byte behind the first segment's data_len. Worker thread; no other state than *ctx.
  */

@@ -285,6 +285,16 @@ static bool ipv6_for_us(
 	return icmp[0] == ICMPV6_ADVERTISEMENT && memcmp(w->frame, ctx->in_path_mac, 6) == 0;
 }
 
+/* May an IPComp packet be a link frame (link/transparent.h)? Its session will tell. */
+static bool may_be_link_ipcomp(
+	const struct pkt *p, const struct walk *w, const struct parse_context *ctx)
+{
+	return ctx->way == WAY_DOWN && ctx->link_port != 0 && !w->tunnel &&
+	       !(p->flags & PKT_FRAGMENT) && left(w) >= IPCOMP_LEN &&
+	       w->off - p->l3_off == (p->flags & PKT_IPV6 ? IPV6_LEN : IPV4_LEN) &&
+	       be16(w->frame + w->off + 2) >= IPCOMP_CPI_PRIVATE;
+}
+
 static void parse_ip(struct pkt *p, struct walk *w, bool ipv6, const struct parse_context *ctx,
 	const struct hash_secret *secret)
 {
@@ -335,9 +345,14 @@ static void parse_ip(struct pkt *p, struct walk *w, bool ipv6, const struct pars
 		set_key(p, src, dst, swapped ? 0 : ports.src, swapped ? ports.src : 0, swapped,
 			w->vlan, proto, scope, secret);
 	}
-	if (on_our_vlan(w, ctx) && (ipv6 ? ctx->has_in_path6 && ipv6_for_us(p, w, proto, ctx)
-					 : ctx->in_path4 != 0 && load32(ip + 16) == ctx->in_path4))
+	if (proto == PROTO_IPCOMP && may_be_link_ipcomp(p, w, ctx))
+		p->flags |= PKT_LINK;
+	if (on_our_vlan(w, ctx) &&
+		(ipv6 ? ctx->has_in_path6 && ipv6_for_us(p, w, proto, ctx)
+		      : ctx->in_path4 != 0 && load32(ip + 16) == ctx->in_path4)) {
+		p->flags &= (uint16_t)~PKT_LINK;
 		mark_for_us(p, ctx, w->frame + p->l4_off);
+	}
 }
 
 /* All frames that are not plain. */

@@ -44,7 +44,9 @@ static void check(const struct pkt *p, unsigned len)
 	HOLDS(!(p->flags & PKT_FRAGMENT) == (p->reason != PASS_FRAGMENT));
 	HOLDS(!(p->flags & PKT_TCP) || p->payload_off >= p->l4_off + 20);
 	HOLDS(!(p->flags & PKT_UDP) || p->payload_off == p->l4_off + 8);
-	HOLDS(!(p->flags & PKT_LINK) || (p->flags & PKT_FOR_US && p->flags & PKT_UDP));
+	HOLDS(!(p->flags & PKT_LINK) || (p->flags & PKT_FOR_US && p->flags & PKT_UDP) ||
+		(!(p->flags & (PKT_FOR_US | PKT_FRAGMENT)) && p->key.proto == 108 &&
+			p->payload_len >= 4));
 	HOLDS(!(p->flags & PKT_TCP) || !(p->flags & PKT_UDP));
 }
 

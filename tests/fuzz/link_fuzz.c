@@ -8,8 +8,10 @@
  *     2  an inner frame: encoded, decoded, compared
  *     3  a control message, as it is
  *     4  the same, signed with the right key
+ *     5  a frame from the WAN with transparent framing, as it is
  *
- * bits 4 to 6 of it: IPv6 outside, routed, VLAN.
+ * bits 4 to 7 of it: IPv6 outside, routed, VLAN, transparent framing. With that, 0 and 1 are what
+ * is behind the IPComp header, and 2 is any frame that a host may send.
  */
 #include <stdlib.h>
 
@@ -22,6 +24,7 @@
 #include "dataplane/compress/store.h"
 #include "dataplane/link/ack.h"
 #include "dataplane/link/session.h"
+#include "dataplane/packet/parse.h"
 #include "tests/unit/link/frames.h"
 
 #define NOW UINT64_C(1000000000000)
@@ -66,9 +69,41 @@ static struct codec *codec(void)
 	return c;
 }
 
+static void parse(struct rte_mbuf *m, enum way way)
+{
+	const struct parse_context context = {
+		.hash_seed = 7, .way = way, .link_port = RTE_BE16(4790)};
+
+	packet_parse_bulk(&m, 1, &context, NOW);
+}
+
+/* A transparent frame with these bytes behind its IPComp header. */
+static struct rte_mbuf *arrived_transparent(
+	const struct link_path *path, const uint8_t *payload, size_t len)
+{
+	struct rte_mbuf *in = frames_inner(path->family, 0, DATA_TEXT, 1000, 0, 0, 1);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(frames_pool());
+	uint32_t headers;
+
+	parse(in, WAY_UP);
+	headers = link_headers_of(path, in) - LINK_SHIM_BYTES;
+	link_transparent_write(path, in, m, (uint32_t)len - LINK_SHIM_BYTES);
+	/* Both ends' paths draw the other's CPI. */
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, headers - 2) = (uint8_t)(path->rx_cpi >> 8);
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, headers - 1) = (uint8_t)path->rx_cpi;
+	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, headers), payload, len);
+	rte_pktmbuf_free(in);
+	parse(m, WAY_DOWN);
+	require(link_is_transparent(pkt_of(m)) && link_transparent_is_of(m, path, NOW));
+	return m;
+}
+
 /* A frame whose UDP payload is these bytes, as the parser hands it over. */
 static struct rte_mbuf *arrived(const struct link_path *path, const uint8_t *payload, size_t len)
 {
+	if (path->transparent)
+		return arrived_transparent(path, payload, len);
+
 	uint32_t headers = link_headers_bytes(path) - LINK_SHIM_BYTES;
 	struct rte_mbuf *m = rte_pktmbuf_alloc(frames_pool());
 
@@ -98,14 +133,25 @@ static void sign(const struct link_path *path, uint8_t *payload, size_t len)
 	else if (codec_decode(codec(), s.codec, payload + LINK_SHIM_BYTES,
 			 (uint32_t)len - LINK_SHIM_BYTES, plain, s.original_len) != 0)
 		return;
+	uint64_t key = path->rx_key;
+
+	if (path->transparent) {
+		struct rte_mbuf *m = arrived_transparent(path, payload, len);
+
+		key = link_transparent_key(key,
+			rte_pktmbuf_mtod_offset(m, uint8_t *, pkt_of(m)->l3_off), path->routed);
+		rte_pktmbuf_free(m);
+	}
 	link_put32(payload + 12, 0);
-	seed = XXH3_64bits_withSeed(payload, LINK_SHIM_BYTES, path->rx_key);
+	seed = XXH3_64bits_withSeed(payload, LINK_SHIM_BYTES, key);
 	link_put32(payload + 12, (uint32_t)XXH3_64bits_withSeed(plain, plain_len, seed));
 }
 
-static void decode(const struct link_path *path, const uint8_t *payload, size_t len)
+/* Decode `in`, whose shim and blob these bytes are. */
+static void decode(
+	const struct link_path *path, struct rte_mbuf *in, const uint8_t *payload, size_t len)
 {
-	struct rte_mbuf *in = arrived(path, payload, len), *out = rte_pktmbuf_alloc(frames_pool());
+	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
 	int lane = link_peek_lane(payload, (uint32_t)len);
 	static struct link_class_rx classes;
 	struct link_losses losses = {0};
@@ -129,6 +175,7 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 		require(lane >= 0 && lane < LINK_LANES);
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
+		rte_pktmbuf_reset(out);
 		require(link_decode(codec(), in, path, lanes, &store, out, NOW, NULL) ==
 			-DROP_LINK_DUPLICATE);
 	}
@@ -141,6 +188,7 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 {
 	struct rte_mbuf *in = rte_pktmbuf_alloc(frames_pool());
 	struct rte_mbuf *link = rte_pktmbuf_alloc(frames_pool());
+	bool transparent = path[0].transparent;
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
 	static struct link_tx tx;
 	static const struct codec_method methods[] = {{CODEC_LZ4, 1, 0},
@@ -157,14 +205,26 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 	pkt_of(in)->flags = PKT_IP;
 	pkt_of(in)->l3_off = 14;
 	pkt_of(in)->l3_len = (uint16_t)(len - 14);
+	if (transparent)
+		parse(in, WAY_UP);
 	inner = link_inner(&path[0], in, &inner_len);
 	blob = link_blob(&path[0], in, link, 0, &room);
 	/* Each codec in its turn. */
 	const struct codec_method method = methods[len % (sizeof(methods) / sizeof(methods[0]))];
-	n = room > 0 ? codec_encode(codec(), method, inner, inner_len, blob, room) : 0;
-	if (n > 0 && inner_len >= 20) {
+	n = room > 0 && inner_len > 0 ? codec_encode(codec(), method, inner, inner_len, blob, room)
+				      : 0;
+	if (n > 0 && (inner_len >= 20 || transparent)) {
 		require(link_encode(&tx, &path[0], in, method.number, (uint32_t)n, link, NOW) == 0);
-		frames_arrived(link, &path[1], -1);
+		if (transparent) {
+			parse(link, WAY_DOWN);
+			require(link_is_transparent(pkt_of(link)) &&
+				link_transparent_is_of(link, &path[1], NOW));
+			inner = rte_pktmbuf_mtod(in, const uint8_t *);
+			inner_len = in->data_len;
+			require(link->data_len <= in->data_len);
+		} else {
+			frames_arrived(link, &path[1], -1);
+		}
 		require(link_decode(codec(), link, &path[1], lanes, NULL, out, NOW, NULL) == 0);
 		require(out->data_len == inner_len &&
 			memcmp(rte_pktmbuf_mtod(out, void *), inner, inner_len) == 0);
@@ -172,6 +232,26 @@ static void round_trip(const struct link_path path[2], const uint8_t *frame, siz
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(link);
 	rte_pktmbuf_free(out);
+}
+
+/* Any frame from the WAN: of this session by its CPI, whatever that is. */
+static void receive_transparent(struct link_path *path, const uint8_t *frame, size_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(frames_pool());
+	const struct pkt *p = pkt_of(m);
+
+	memcpy(rte_pktmbuf_append(m, (uint16_t)len), frame, len);
+	parse(m, WAY_DOWN);
+	if (!link_is_transparent(p)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	require(!link_transparent_is_of(m, path, NOW) || path->transparent_rx);
+	path->rx_cpi = (uint16_t)(frame[p->l4_off + 2] << 8 | frame[p->l4_off + 3]);
+	path->transparent_rx = true;
+	require(link_transparent_is_of(m, path, NOW));
+	decode(path, m, frame + p->l4_off + LINK_IPCOMP_BYTES,
+		p->payload_len - (size_t)LINK_IPCOMP_BYTES);
 }
 
 /* What a hello says of classes, and of clocks, is believed within bounds. */
@@ -224,13 +304,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	memcpy(copy, data + 1, size);
 	path[1].store_slots = 1000;
+	for (int i = 0; i < 2; i++) {
+		path[i].transparent = path[i].transparent_rx = data[0] & 0x80;
+		path[i].tx_cpi = (uint16_t)(0xf100 + i);
+		path[i].rx_cpi = (uint16_t)(0xf101 - i);
+	}
 	for (int i = 0; i < LINK_LANES; i++)
 		if (lanes[i].received > 0)
 			memset(&lanes[i], 0, sizeof(lanes[i]));
 	switch (data[0] & 0x0f) {
 	case 1:
 		sign(&path[1], copy, size);
-		decode(&path[1], copy, size);
+		decode(&path[1], arrived(&path[1], copy, size), copy, size);
 		break;
 	case 2:
 		if (size >= 14)
@@ -242,8 +327,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 4:
 		receive(copy, size, true);
 		break;
+	case 5:
+		if (size > 0)
+			receive_transparent(&path[1], copy, size);
+		break;
 	default:
-		decode(&path[1], copy, size);
+		decode(&path[1], arrived(&path[1], copy, size), copy, size);
 	}
 	return 0;
 }

@@ -101,10 +101,10 @@ def from_host(number, frame):
     return frame[:10] + struct.pack("!H", number) + frame[12:]
 
 
-def own_captures():
-    """name -> frames."""
+def own_captures(port=4444):
+    """name -> frames. port: one below those of the flows in them, one a capture."""
     text = text_bytes(200_000)
-    at, port = 0, 4444
+    at = 0
 
     def some(size):
         nonlocal at
@@ -245,9 +245,9 @@ def write_pcap(lab, name, frames):
 
 # ---- the runs ----
 
-def captures_given():
+def captures_given(arguments):
     """The capture files, or a sentence why there are none."""
-    places = sys.argv[1:] or [os.environ.get("CAPTURES")
+    places = arguments or [os.environ.get("CAPTURES")
                               or os.path.join(os.path.dirname(TOP), "shared", "captures")]
     files = []
     for place in places:
@@ -400,7 +400,7 @@ def all_worked(lab):
 
 def main():
     need(os.access(REPLAY, os.X_OK), f"{REPLAY} is not built; run: ninja -C {BUILD}")
-    files, missing = captures_given()
+    files, missing = captures_given(sys.argv[1:])
     for workers in (1, 2):
         if workers > (os.cpu_count() or 1):
             check(f"{workers} workers", too_few_cpus)

@@ -336,7 +336,8 @@ def test_gilbert_elliott():
 
 
 def test_link_filter():
-    """With `link` only UDP to the link's port is hit, in IPv4 and IPv6, tagged or not."""
+    """With `link` only UDP to the link's port and IPComp with a private-use CPI are hit, in IPv4 and
+    IPv6, tagged or not."""
     def udp4(dport, fragment=0, proto=17):
         body = struct.pack("!HHHH", 40000, dport, 108, 0) + bytes(100)
         head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 1, fragment, 64, proto, 0,
@@ -348,8 +349,11 @@ def test_link_filter():
         return struct.pack("!HIHBB", 0x86DD, 6 << 28, len(body), 17, 64) + bytes(32) + body
 
     addresses, tag = bytes.fromhex("020000000002020000000001"), struct.pack("!HH", 0x8100, 5)
-    link = [udp4(LINK_PORT), tag + udp4(LINK_PORT), udp6(LINK_PORT), udp4(LINK_PORT, 0x2000)]
-    other = [udp4(LINK_PORT + 1), udp4(LINK_PORT, 3), udp4(LINK_PORT, 0, 6), udp6(53), tag * 2]
+    # The CPI of an IPComp header stands where UDP has the destination port.
+    link = [udp4(LINK_PORT), tag + udp4(LINK_PORT), udp6(LINK_PORT), udp4(LINK_PORT, 0x2000),
+            udp4(61440, 0, 108), tag + udp4(65535, 0, 108)]
+    other = [udp4(LINK_PORT + 1), udp4(LINK_PORT, 3), udp4(LINK_PORT, 0, 6), udp6(53), tag * 2,
+             udp4(61439, 0, 108), udp4(61440, 3, 108)]
     link = [addresses + f for f in link]
     other = [addresses + f for f in other]
     way = Way("loss 30% link ge 2% 20% link duplicate 10% link seed 5")

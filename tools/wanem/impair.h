@@ -16,7 +16,7 @@
 /* One settable chance. Only frames that it applies to draw from its stream. */
 struct chance {
 	double p;	/* 0 to 1; 0 draws nothing */
-	bool link_only; /* applies only to frames to the link's UDP port */
+	bool link_only; /* applies only to the link's frames */
 };
 
 struct impair_settings {
@@ -73,7 +73,7 @@ struct fate {
 /* Settings that change nothing, and the streams of `seed`. */
 void impair_init(struct impair *im, unsigned direction, uint64_t seed);
 
-/* Draws the fate of a frame of len_bytes; is_link: it goes to the link's UDP port. */
+/* Draws the fate of a frame of len_bytes; is_link: it is the link's (match.h). */
 struct fate impair_decide(struct impair *im, size_t len_bytes, bool is_link);
 
 /* Carries out the words "delay 20ms loss 1% ...", all of them or none. `words` is cut up. Returns

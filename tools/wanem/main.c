@@ -65,7 +65,8 @@ static void usage(FILE *out)
 	      "SIGTERM;\n"
 	      "then prints what it did as JSON.\n"
 	      "  --socket PATH         control socket for `wanem ctl`\n"
-	      "  --link-port PORT      counts UDP frames to PORT by themselves (\"link\")\n"
+	      "  --link-port PORT      counts UDP frames to PORT, and IPComp with a\n"
+	      "                        private-use CPI, by themselves (\"link\")\n"
 	      "  --seed NUMBER         repeatable random decisions (1)\n"
 	      "  --a2b|--b2a|--both \"WORDS\"  impairments from the start\n"
 	      "  --for SECONDS         ends by itself\n"
@@ -82,7 +83,7 @@ static void usage(FILE *out)
 static void on_frame(void *arg, const uint8_t *data, size_t len_bytes, uint64_t rx_ns)
 {
 	struct direction *d = arg;
-	uint16_t link_source = match_udp_dport(data, len_bytes, d->link_port);
+	uint16_t link_source = match_link(data, len_bytes, d->link_port);
 
 	path_arrive(&d->path, data, len_bytes, link_source, rx_ns);
 }

@@ -9,9 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Source port of IPv4 or IPv6 UDP to destination port `port`, behind any number of VLAN tags;
- * 0: not one. The source port of link frames varies with the lane. A fragment other than the first
- * shows no port and is no match. Reads nothing beyond len_bytes. */
-uint16_t match_udp_dport(const uint8_t *data, size_t len_bytes, uint16_t port);
+/* Source port of IPv4 or IPv6 UDP to destination port `port`, or the CPI of IPComp if that is for
+ * private use (transparent framing), behind any number of VLAN tags; 0: neither. The source port of
+ * link frames varies with the lane, the CPI with session and direction. A fragment other than the
+ * first shows neither and is no match. Reads nothing beyond len_bytes. */
+uint16_t match_link(const uint8_t *data, size_t len_bytes, uint16_t port);
 
 #endif

@@ -41,7 +41,7 @@ struct path_counters {
 #undef PATH_COUNTER_FIELD
 };
 
-/* Link frames of one UDP source port. Reordered: sent after a later one of the same port. */
+/* Link frames of one UDP source port, or CPI. Reordered: sent after a later one of the same. */
 struct path_lane {
 	uint16_t source_port;
 	uint64_t sent_seq; /* highest sent */
@@ -103,7 +103,7 @@ void path_init(struct path *p, unsigned direction, uint64_t seed);
 void path_free(struct path *p);
 
 /* A frame came in at rx_ns (never before an earlier one): copies it and settles its fate.
- * link_source: UDP source port of a link frame, 0 for any other. */
+ * link_source: what match_link() says of it, 0: it is no link frame. */
 void path_arrive(
 	struct path *p, const void *data, size_t len_bytes, uint16_t link_source, uint64_t rx_ns);
 

@@ -31,7 +31,7 @@ const char impair_usage[] =
 	"                               held back until COUNT later frames have left (3), or TIME\n"
 	"  seed NUMBER                  starts all random sequences of the direction afresh\n"
 	"  clear                        back to no impairment, to be followed by others\n"
-	"With `link`, only frames to the UDP port of --link-port are hit, and only they draw.\n";
+	"With `link`, only frames that --link-port is about are hit, and only they draw.\n";
 
 struct reader {
 	char *next; /* the rest of the words */

@@ -57,6 +57,39 @@ static void test_up(void)
 	CU_ASSERT_NOT_EQUAL(w.end[0].s.tx_key, key);
 }
 
+/* Transparent framing where both ends want it, with CPIs of the session that agree. */
+static void test_transparent(void)
+{
+	for (int ends = 0; ends < 4; ends++) {
+		struct link_path path[2] = {0};
+		uint16_t cpi;
+
+		set_up(3);
+		w.end[0].config.transparent = ends & 1;
+		w.end[1].config.transparent = ends & 2;
+		boot(0);
+		boot(1);
+		run(w.now_ns + 500 * MS);
+		CU_ASSERT_FATAL(both_up());
+		for (int i = 0; i < 2; i++) {
+			link_session_fill_path(&w.end[i].s, &path[i]);
+			CU_ASSERT_EQUAL(path[i].transparent, ends == 3);
+			CU_ASSERT_EQUAL(path[i].transparent_rx, (ends >> i & 1) != 0);
+			CU_ASSERT(path[i].tx_cpi >= 61440 && path[i].tx_cpi != path[i].rx_cpi);
+		}
+		CU_ASSERT_EQUAL(path[0].tx_cpi, path[1].rx_cpi);
+		CU_ASSERT_EQUAL(path[1].tx_cpi, path[0].rx_cpi);
+		/* Another session, another CPI. */
+		cpi = path[0].rx_cpi;
+		boot(1);
+		run(w.now_ns + 500 * MS);
+		CU_ASSERT_FATAL(both_up());
+		link_session_fill_path(&w.end[0].s, &path[0]);
+		CU_ASSERT_EQUAL(path[0].rx_cpi_old, cpi);
+		CU_ASSERT_NOT_EQUAL(path[0].rx_cpi, cpi);
+	}
+}
+
 static void test_config(void)
 {
 	static uint8_t key[200];
@@ -388,4 +421,4 @@ UNIT_TESTS("link-session", {"two ends come up", test_up}, {"configuration is che
 	{"a restarted peer is back in two hellos", test_restart}, {"the peer's clock", test_offset},
 	{"reports and announcements", test_report},
 	{"codecs and dictionaries in common", test_dictionaries},
-	{"chaos ends in order", test_chaos})
+	{"transparent framing in common", test_transparent}, {"chaos ends in order", test_chaos})

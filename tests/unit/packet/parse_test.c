@@ -570,6 +570,54 @@ static void test_for_us(void)
 	CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | PKT_IPV6 | PKT_UDP);
 	c = context();
 
+	/* IPComp that may be a link frame: not from the LAN, to us, with another CPI, or in pieces.
+	 */
+	c.way = WAY_DOWN;
+	for (unsigned type = 0x0800; type <= 0x86dd; type += 0x86dd - 0x0800) {
+		unsigned ip = type == 0x0800 ? 0 : PKT_IPV6, end;
+
+		put_ethernet(&f, (uint16_t)type);
+		if (ip == 0)
+			put_ipv4(&f, 108, A, B);
+		else
+			put_ipv6(&f, 108, A, B);
+		end = f.len;
+		put(&f, "\6\0\xf0\0", 4);
+		put_zeros(&f, 60);
+		frame_finish(&f);
+		CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | PKT_LINK | ip);
+		CU_ASSERT_EQUAL(pkt_of(packet)->payload_off, end);
+		CU_ASSERT_EQUAL(pkt_of(packet)->payload_len, 64);
+		c.way = WAY_UP;
+		CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | ip);
+		c.way = WAY_DOWN;
+		c.link_port = 0;
+		CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | ip);
+		c.link_port = context().link_port;
+		set16(&f, end + 2, 0xefff);
+		CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | ip);
+		set16(&f, end + 2, 0xffff);
+		CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | PKT_LINK | ip);
+	}
+	put_ethernet(&f, 0x0800);
+	put_ipv4(&f, 108, A, OURS);
+	put(&f, "\6\0\xf0\0", 4);
+	frame_finish(&f);
+	CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | PKT_FOR_US);
+	put_ethernet(&f, 0x0800);
+	put_ipv4(&f, 108, A, B);
+	put(&f, "\6\0\xf0\0", 4);
+	frame_finish(&f);
+	CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | PKT_LINK);
+	set16(&f, 20, 0x2000);
+	CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP | PKT_FRAGMENT);
+	put_ethernet(&f, 0x0800);
+	put_ipv4(&f, 108, A, B);
+	put(&f, "\6\0\xf0", 3);
+	frame_finish(&f);
+	CU_ASSERT_EQUAL(parse_bytes(f.bytes, f.len, &c)->flags, PKT_IP);
+	c = context();
+
 	/* ARP. */
 	put_ethernet(&f, 0x0806);
 	put(&f, "\0\1\x08\0\6\4\0\1", 8);

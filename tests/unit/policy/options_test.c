@@ -189,7 +189,7 @@ static const struct option_case cases[] = {
 		{"\"10.1.0.0/16\"", "5", "true", "{ }"}},
 	{"peers", "bridge", {"\"b0\"", "\"\""}, {"\"b1\"", "0", "\"any\""}},
 	{"peers", "port", {"1", "65535"}, {"0", "65536", "\"5820\"", "-1"}},
-	{"peers", "framing", {"\"tunnel\""}, {"\"transparent\"", "1"}},
+	{"peers", "framing", {"\"tunnel\"", "\"transparent\""}, {"\"ipcomp\"", "1"}},
 	{"peers", "path", {"\"routed\"", "\"bridged\""}, {"\"bridge\"", "true"}},
 	{"peers", "path_mtu", {"576", "1500"}, {"575", "1501", "9001", "\"1400\""}},
 	{"peers", "mss_clamp", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
