@@ -20,6 +20,7 @@
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/store.h"
+#include "dataplane/link/frame_private.h"
 #include "dataplane/packet/edit.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/packet/steer.h"
@@ -170,8 +171,7 @@ const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *i
 	return rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off);
 }
 
-/* The most that the empty mbuf and the path MTU leave for a blob. */
-static uint32_t blob_max(const struct link_path *path, const struct rte_mbuf *out)
+uint32_t link_blob_max(const struct link_path *path, const struct rte_mbuf *out)
 {
 	uint32_t headers = link_headers_bytes(path);
 	uint32_t frame_max =
@@ -186,7 +186,7 @@ uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, stru
 	uint32_t frame = rte_pktmbuf_data_len(in), headers = link_headers_bytes(path);
 
 	*room = frame > headers + min_gain ? frame - headers - min_gain : 0;
-	*room = RTE_MIN(*room, blob_max(path, out));
+	*room = RTE_MIN(*room, link_blob_max(path, out));
 	return rte_pktmbuf_mtod_offset(out, uint8_t *, headers);
 }
 
@@ -290,42 +290,60 @@ static void count_sent(struct link_tx *tx, const struct link_path *path, uint8_t
 	__atomic_store_n(&tx->wire_bytes, tx->wire_bytes + wire_bytes, __ATOMIC_RELAXED);
 }
 
-int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
+uint8_t link_ecn(const uint8_t *inner, uint32_t len, bool routed)
+{
+	int ip = ecn_offset(inner, len, routed);
+
+	return ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
+}
+
+int link_close(struct link_tx *tx, const struct link_path *path, const struct link_content *content,
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
 {
-	const struct pkt *pkt = pkt_of(in);
-	uint32_t headers = link_headers_bytes(path), inner_len;
-	const uint8_t *inner = link_inner(path, in, &inner_len);
+	uint32_t headers = link_headers_bytes(path);
 	uint8_t *p = rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES);
-	int ip;
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (blob_len > blob_max(path, out) || inner_len == 0 || inner_len > LINK_ORIGINAL_MAX)
+	if (blob_len > link_blob_max(path, out) || content->len == 0 ||
+		content->len > LINK_ORIGINAL_MAX)
 		return -EMSGSIZE;
 	follow_session(tx, path);
 
 	struct link_shim shim = {
 		.version = LINK_VERSION,
 		.codec = codec,
-		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
-		.class_slot = link_class_slot(pkt->class_id),
+		.flags = content->flags,
+		.class_slot = content->class_slot,
 		.lane = tx->lane,
-		.original_len = (uint16_t)inner_len,
+		.original_len = (uint16_t)content->len,
 		.seq = (uint32_t)tx->next,
 		.sent = link_timestamp(now_ns),
 	};
 
 	link_shim_write(p, &shim);
-	link_put32(p + 12, check_of(p, inner, inner_len, path->tx_key));
-	/* From the bytes: a queue may have marked the packet since it was parsed. */
-	ip = ecn_offset(inner, inner_len, path->routed);
-	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
-		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
-
-	count_sent(tx, path, shim.class_slot, rte_pktmbuf_data_len(in), rte_pktmbuf_data_len(out),
+	link_put32(p + 12, check_of(p, content->bytes, content->len, path->tx_key));
+	write_headers(path, out, LINK_SHIM_BYTES + blob_len, content->dscp, content->ecn,
+		tx->source_port);
+	count_sent(tx, path, shim.class_slot, content->frame_bytes, rte_pktmbuf_data_len(out),
 		now_ns);
 	return 0;
+}
+
+int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
+	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
+{
+	const struct pkt *pkt = pkt_of(in);
+	struct link_content content = {
+		.frame_bytes = rte_pktmbuf_data_len(in),
+		.class_slot = link_class_slot(pkt->class_id),
+		.dscp = pkt->flags & PKT_IP ? pkt->dscp : 0,
+	};
+
+	content.bytes = link_inner(path, in, &content.len);
+	/* From the bytes: a queue may have marked the packet since it was parsed. */
+	content.ecn = link_ecn(content.bytes, content.len, path->routed);
+	return link_close(tx, path, &content, codec, blob_len, out, now_ns);
 }
 
 int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint8_t *ack,
@@ -336,14 +354,13 @@ int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (len > blob_max(path, out))
+	if (len > link_blob_max(path, out))
 		return -EMSGSIZE;
 	follow_session(tx, path);
 
 	const struct link_shim shim = {
 		.version = LINK_VERSION,
 		.codec = LINK_CODEC_STORE,
-		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
 		.lane = tx->lane,
 		.seq = (uint32_t)tx->next,
 		.sent = link_timestamp(now_ns),
@@ -362,7 +379,7 @@ int link_encode_control(
 {
 	uint32_t headers = link_headers_bytes(path);
 
-	if (len < LINK_SHIM_BYTES || len - LINK_SHIM_BYTES > blob_max(path, out))
+	if (len < LINK_SHIM_BYTES || len - LINK_SHIM_BYTES > link_blob_max(path, out))
 		return -EMSGSIZE;
 	memcpy(rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES), msg, len);
 	write_headers(path, out, len, DSCP_CS6, ECN_NOT_ECT, LINK_CONTROL_SOURCE_PORT);
@@ -426,15 +443,15 @@ static void keep(struct store_receiver *store, const struct link_path *path,
 		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
 }
 
-int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
-	uint64_t now_ns, struct link_arrival *arrival)
+int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, uint8_t flags,
+	uint8_t *inner, uint32_t room, uint64_t now_ns, struct link_shim *opened,
+	struct link_arrival *arrival)
 {
 	const struct pkt *pkt = pkt_of(in);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off);
-	const uint8_t *blob = payload + LINK_SHIM_BYTES;
-	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *), plain[LINK_SHIM_BYTES];
-	const uint8_t *checked = inner;
+	const uint8_t *blob = payload + LINK_SHIM_BYTES, *checked = inner;
+	uint8_t plain[LINK_SHIM_BYTES];
 	uint32_t blob_len, checked_len, inner_min, session_id;
 	bool is_ack;
 	int rc;
@@ -451,12 +468,11 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 		return -DROP_LINK_BAD_SHIM;
 	blob_len = pkt->payload_len - LINK_SHIM_BYTES;
 	link_shim_read(payload, &shim);
+	*opened = shim;
 	is_ack = shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
 	inner_min = path->routed ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ether_hdr);
-	if (!shim_ok(&shim) ||
-		(shim.flags & LINK_FLAG_ROUTED) != (path->routed ? LINK_FLAG_ROUTED : 0) ||
-		(shim.original_len < inner_min && !is_ack) ||
-		shim.original_len > rte_pktmbuf_tailroom(out))
+	if (!shim_ok(&shim) || shim.flags != flags || (shim.original_len < inner_min && !is_ack) ||
+		shim.original_len > room)
 		return -DROP_LINK_BAD_SHIM;
 	checked_len = shim.original_len;
 
@@ -503,8 +519,14 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 	if (is_ack)
 		return LINK_IS_ACK;
 	keep(store, path, &shim, session_id, inner, now_ns);
+	return 0;
+}
 
-	int ip = ecn_offset(inner, shim.original_len, path->routed);
+int link_egress(
+	uint8_t *inner, uint32_t len, const struct link_path *path, const struct rte_mbuf *in)
+{
+	const struct pkt *pkt = pkt_of(in);
+	int ip = ecn_offset(inner, len, path->routed);
 	uint8_t before = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
 	int8_t after = ecn_egress[before][pkt->ecn & 3];
 
@@ -514,6 +536,22 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 		ecn_set(inner + ip, (uint8_t)after);
 	if (path->routed && ip >= 0)
 		ttl_egress(inner + ip, rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off));
+	return 0;
+}
+
+int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
+	uint64_t now_ns, struct link_arrival *arrival)
+{
+	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *);
+	struct link_shim shim;
+	int rc = link_open(codec, in, path, lanes, store, 0, inner, rte_pktmbuf_tailroom(out),
+		now_ns, &shim, arrival);
+
+	if (rc == 0)
+		rc = link_egress(inner, shim.original_len, path, in);
+	if (rc != 0)
+		return rc;
 	out->data_len = shim.original_len;
 	out->pkt_len = shim.original_len;
 	return 0;
