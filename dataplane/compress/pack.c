@@ -21,10 +21,17 @@ uint32_t pack_expected(struct pack_estimate *e, uint32_t room)
 	return e->share == 0 ? 0 : (room - room / 16) * PACK_SHARE / e->share;
 }
 
-bool pack_is_worth(struct pack_estimate *e, uint32_t len, uint32_t room)
+/* Let so many packets go by themselves. */
+static void skip(struct pack_estimate *e, unsigned packets)
+{
+	e->skip = packets < PACK_SKIP_MAX ? (uint8_t)packets & PACK_SKIP_MAX : PACK_SKIP_MAX;
+}
+
+bool pack_is_worth(struct pack_estimate *e, unsigned packets, uint32_t len, uint32_t room)
 {
 	if (len * e->share / PACK_SHARE <= room)
 		return true;
+	skip(e, packets);
 	if (e->share > PACK_SHARE_LEAST)
 		e->share--;
 	return false;
@@ -53,10 +60,9 @@ void pack_failed(struct pack_estimate *e, unsigned packets)
 {
 	/* By an eighth; doubled where that was not enough. */
 	uint32_t share = e->share + (e->back_off == 0 ? e->share / 8u + 1 : e->share);
-	uint32_t skip = packets << e->back_off;
 
 	e->share = (uint8_t)(share < UINT8_MAX ? share : UINT8_MAX);
-	e->skip = skip < PACK_SKIP_MAX ? (uint8_t)skip & PACK_SKIP_MAX : PACK_SKIP_MAX;
+	skip(e, packets << e->back_off);
 	if (e->back_off < PACK_BACK_OFF_MAX)
 		e->back_off++;
 }

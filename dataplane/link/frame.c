@@ -469,7 +469,7 @@ int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_
 	blob_len = pkt->payload_len - LINK_SHIM_BYTES;
 	link_shim_read(payload, &shim);
 	*opened = shim;
-	is_ack = shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
+	is_ack = flags == 0 && shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
 	inner_min = path->routed ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ether_hdr);
 	if (!shim_ok(&shim) || shim.flags != flags || (shim.original_len < inner_min && !is_ack) ||
 		shim.original_len > room)

@@ -130,13 +130,14 @@ static void test_bounds(void)
 
 	/* What is never worth a try is tried all the same some time later. */
 	e = (struct pack_estimate){.share = 200};
-	CU_ASSERT(pack_is_worth(&e, 256, 200));
+	CU_ASSERT(pack_is_worth(&e, 3, 256, 200));
 	unsigned times = 0;
-	while (!pack_is_worth(&e, 256, 100))
+	while (!pack_is_worth(&e, 3, 256, 100))
 		times++;
 	CU_ASSERT_EQUAL(times, 100);
+	CU_ASSERT_EQUAL(e.skip, 3);
 	e.share = PACK_SHARE_LEAST;
-	CU_ASSERT(!pack_is_worth(&e, 256, PACK_SHARE_LEAST - 1));
+	CU_ASSERT(!pack_is_worth(&e, 3, 256, PACK_SHARE_LEAST - 1));
 	CU_ASSERT_EQUAL(e.share, PACK_SHARE_LEAST);
 }
 

@@ -359,6 +359,14 @@ static void test_malformed(void)
 		rte_pktmbuf_free(in);
 		rte_pktmbuf_free(frame);
 	}
+	/* An acknowledgement (ack.h) that says it is packets. */
+	set_up(path, &tx);
+	frame = rte_pktmbuf_alloc(frames_pool());
+	CU_ASSERT_EQUAL(link_encode_ack(&tx, &path[0], (const uint8_t *)"ack", 3, frame, NOW), 0);
+	rte_pktmbuf_mtod_offset(frame, uint8_t *, 14 + 28)[0] |= 4;
+	frames_arrived(frame, &path[1], -1);
+	CU_ASSERT_EQUAL(decode(frame, path), -DROP_LINK_BAD_SHIM);
+	rte_pktmbuf_free(frame);
 	/* More of them than anybody sends. */
 	set_up(path, &tx);
 	in = frames_inner(4, 0, DATA_ZERO, 0, 0, 0, 1);
