@@ -28,6 +28,7 @@ struct plan {
 	uint32_t class_ids_given; /* ids from here on were never any class's */
 	bool *class_compress;	  /* by class id; [classes_max] */
 	bool *class_private;	  /* the same: its data is in no store */
+	bool *class_pack;	  /* the same: its packets may share frames */
 	struct compress_class *class_codec; /* by class id, as configured; [classes_max] */
 	enum policy_compress compress;
 	bool dry_runs; /* some class, or all of them */

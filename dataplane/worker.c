@@ -134,8 +134,12 @@ void worker_flow_silent(void *worker, struct flow *flow)
 /* What crosses the WAN: up when it leaves, down when it comes, before the shaper has its say. */
 static inline void count_wan(struct worker *w, const struct pkt *p)
 {
-	w->wan_packets[p->bridge][p->way]++;
-	w->wan_bytes[p->bridge][p->way] += RTE_MAX(p->wire_bytes, SHAPER_FRAME_MIN);
+	/* Those that share a frame with the packet in front of them add their part of it. */
+	bool has_frame = likely(!(p->flags & PKT_PACKED));
+
+	w->wan_packets[p->bridge][p->way] += has_frame;
+	w->wan_bytes[p->bridge][p->way] +=
+		has_frame ? RTE_MAX(p->wire_bytes, SHAPER_FRAME_MIN) : p->wire_bytes;
 }
 
 /* Choose the port to leave by; returns how many packets it can take. */
@@ -202,7 +206,7 @@ static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		struct worker_class *c = &w->classes[p->bridge][p->way][p->class_id];
 		struct measure_class *m = worker_measure(w, p->class_id);
 		/* Its cache line is left alone where there is nothing to say. */
-		if (p->flags & PKT_DECODED)
+		if (p->flags & PKT_DECODED && pkts[i]->pkt_len > p->wire_bytes)
 			f->saved_bytes[WAY_DOWN] += pkts[i]->pkt_len - p->wire_bytes;
 		c->packets++;
 		c->wire_bytes += p->wire_bytes;
@@ -295,14 +299,13 @@ static bool may_bypass(const struct worker *w)
 	return true;
 }
 
-/* From decode to tx: packets that have been parsed, from a queue or from another worker. `mark` is
- * where their way began. */
-static void carry(
+/* From steer to tx: packets that have been decoded, a burst at most. `mark` is where their way
+ * began. */
+static void carry_plain(
 	struct worker *w, struct rte_mbuf **pkts, unsigned n, const struct cost_mark *mark)
 {
 	struct rte_mbuf *out[BURST];
 
-	n = stage_decode(w, pkts, n);
 	if (w->daemon->worker_count > 1)
 		n = stage_steer(w, pkts, n);
 	if (n == 0)
@@ -327,6 +330,26 @@ static void carry(
 	n = stage_compress(w, out, n);
 	transmit(w, out, n);
 	cost_end(w, mark, cost, n);
+}
+
+/* From decode to tx: packets that have been parsed, from a queue or from another worker. */
+static void carry(
+	struct worker *w, struct rte_mbuf **pkts, unsigned n, const struct cost_mark *mark)
+{
+	struct rte_mbuf *decoded[BURST];
+	struct cost_mark next;
+
+	if (likely(!stage_decode_is_due(pkts, n))) {
+		carry_plain(w, pkts, n, mark);
+		return;
+	}
+	/* Frames may hold several packets: then it is more than one burst. */
+	for (unsigned done = 0; done < n; mark = &next) {
+		unsigned count = stage_decode(w, pkts, n, &done, decoded);
+
+		carry_plain(w, decoded, count, mark);
+		cost_begin(w, &next);
+	}
 }
 
 /* Take over a new plan: the buckets and queues go on under it. A change of many classes takes the

@@ -13,9 +13,10 @@
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/governor.h"
+#include "dataplane/compress/pack.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/flow/table.h"
-#include "dataplane/link/frame.h"
+#include "dataplane/link/pack.h"
 #include "dataplane/link/seq.h"
 #include "dataplane/measure/datagrams.h"
 #include "dataplane/measure/histogram.h"
@@ -55,9 +56,12 @@ struct worker_class {
 	uint64_t compressed_packets; /* sent as link frames, or would have been (dry-run) */
 	uint64_t compressed_bytes;   /* their frames before, and their link frames */
 	uint64_t compressed_wire_bytes;
+	uint64_t packed_packets; /* of those sent as link frames: together with others */
+	uint64_t packed_frames;	 /* in so many */
 	uint64_t codec_bytes; /* that the codec was tried on, successfully or not */
 	uint64_t codec_cycles;
 	uint64_t passed[WORKER_PASSED]; /* not compressed, by reason from PASS_LINK_NO_PEER on */
+	struct pack_estimate pack;	/* of its small packets; the worker's own */
 };
 
 /* What the stages took for timed bursts of one class and way alone: worker_cost.h. Written by the
@@ -141,6 +145,8 @@ struct worker {
 	uint32_t rounds;
 	uint32_t idle_rounds;
 	uint32_t sample_salt;
+
+	struct link_pack pack; /* of the frame at hand that holds several packets, either way */
 
 	/* control thread: sets it once. worker: leaves its loop. */
 	bool stop;

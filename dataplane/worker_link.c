@@ -10,6 +10,7 @@
 
 #include "dataplane/compress/decide.h"
 #include "dataplane/packet/edit.h"
+#include "dataplane/worker_pack.h"
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
 
@@ -82,14 +83,52 @@ static void measure_link(struct worker *w, struct worker_peer *peer, const struc
 			&peer->ipdv, (uint64_t)(a->ipdv_ns < 0 ? -a->ipdv_ns : a->ipdv_ns));
 }
 
-/* The packet inside a link frame of this worker's lanes from a peer (-1: of nobody), parsed; NULL:
- * dropped and counted. The frame is freed in any case. */
-static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int sender, int lane)
+/* The packets inside a frame are raw: parse them, and say where they came from. */
+static void parse_inner(struct worker *w, const struct rte_mbuf *in, bool lacks_l2,
+	struct rte_mbuf **out, unsigned n)
+{
+	const struct pkt *p = pkt_of(in);
+
+	packet_parse_bulk(out, n, &w->context[port_wan(p->bridge)], p->rx_ns);
+	for (unsigned i = 0; i < n; i++) {
+		struct pkt *inner = pkt_of(out[i]);
+		/* What a peer sends us to deliver is never addressed to this box itself. */
+		inner->flags &= (uint16_t) ~(PKT_FOR_US | PKT_LINK);
+		inner->flags |= PKT_DECODED | (lacks_l2 ? PKT_NO_L2 : 0);
+	}
+	worker_share_frame(in->pkt_len, out, n);
+}
+
+/* Put a placeholder in front of every one of them. */
+static bool prepend_placeholders(struct rte_mbuf **out, unsigned n, const struct link_path *path)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!prepend_placeholder(out[i], path))
+			return false;
+	return true;
+}
+
+/* Does a link frame carry several packets? */
+static bool is_packed(const struct rte_mbuf *m)
+{
+	const struct pkt *p = pkt_of(m);
+
+	return p->flags & PKT_LINK && !link_is_transparent(p) &&
+	       link_is_packed(
+		       rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
+}
+
+/* The packets inside a link frame of this worker's lanes from a peer (-1: of nobody), parsed, into
+ * out[], which has room for LINK_PACK_MAX. Returns how many; 0: dropped and counted. The frame is
+ * freed in any case. */
+static unsigned decode_frame(
+	struct worker *w, struct rte_mbuf *in, int sender, int lane, struct rte_mbuf **out)
 {
 	const struct pkt *p = pkt_of(in);
 	enum reason reason = DROP_LINK_NO_SESSION;
-	struct rte_mbuf *out = NULL;
+	int rc;
 	struct link_arrival arrival;
+	unsigned n = 0;
 
 	if (sender < 0)
 		goto drop;
@@ -103,13 +142,18 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int 
 		peer->rx_bad++;
 		goto drop;
 	}
-	out = rte_pktmbuf_alloc(w->daemon->pool);
-	if (out == NULL) {
-		reason = DROP_RX_NO_MBUF;
-		goto drop;
+	if (is_packed(in)) {
+		rc = worker_unpack(w, in, path, peer->rx, out, &n, &arrival);
+	} else {
+		out[0] = rte_pktmbuf_alloc(w->daemon->pool);
+		if (out[0] == NULL) {
+			reason = DROP_RX_NO_MBUF;
+			goto drop;
+		}
+		n = 1;
+		rc = link_decode(w->codec, in, path, peer->rx,
+			worker_store_of(w, (unsigned)sender, lane), out[0], w->now_ns, &arrival);
 	}
-	int rc = link_decode(w->codec, in, path, peer->rx,
-		worker_store_of(w, (unsigned)sender, lane), out, w->now_ns, &arrival);
 	measure_link(w, peer, in, &arrival);
 	worker_store_received(w, (unsigned)sender, lane);
 	if (rc == LINK_IS_ACK) {
@@ -122,29 +166,23 @@ static struct rte_mbuf *decode_frame(struct worker *w, struct rte_mbuf *in, int 
 	if (rc < 0) {
 		reason = (enum reason) - rc;
 		peer->rx_bad += reason == DROP_LINK_BAD_SHIM || reason == DROP_LINK_BAD_CHECK ||
-				reason == DROP_LINK_BAD_DATA;
+				reason == DROP_LINK_BAD_DATA || reason == DROP_LINK_BAD_PACK;
 		goto drop;
 	}
-	if (lacks_l2 && !prepend_placeholder(out, path)) {
+	if (lacks_l2 && !prepend_placeholders(out, n, path)) {
 		reason = DROP_LINK_NO_L2;
 		goto drop;
 	}
 	peer->rx_frames++;
 	peer->rx_bytes += in->pkt_len;
-
-	packet_parse_bulk(&out, 1, &w->context[port_wan(p->bridge)], p->rx_ns);
-	struct pkt *inner = pkt_of(out);
-	/* What a peer sends us to deliver is never addressed to this box itself. */
-	inner->flags &= (uint16_t) ~(PKT_FOR_US | PKT_LINK);
-	inner->flags |= PKT_DECODED | (lacks_l2 ? PKT_NO_L2 : 0);
-	inner->wire_bytes = in->pkt_len;
+	parse_inner(w, in, lacks_l2, out, n);
 	rte_pktmbuf_free(in);
-	return out;
+	return n;
 
 drop:
-	rte_pktmbuf_free(out);
+	rte_pktmbuf_free_bulk(out, n);
 	worker_drop(w, in, reason);
-	return NULL;
+	return 0;
 }
 
 /* Give a frame for the in-path address to the control thread. Half of the ring is kept for peers: a
@@ -169,9 +207,9 @@ static void punt(struct worker *w, struct rte_mbuf *m)
 		w->counters->reason[DROP_CONSUMED]++;
 }
 
-/* A link frame whose lane is known: what takes its place in the burst, NULL: nothing. */
-static struct rte_mbuf *take_frame(
-	struct worker *w, struct rte_mbuf *m, int sender, int lane, unsigned *decoded)
+/* A link frame whose lane is known: what takes its place in the burst, into out[]. How many. */
+static unsigned take_frame(struct worker *w, struct rte_mbuf *m, int sender, int lane,
+	struct rte_mbuf **out, unsigned *decoded)
 {
 	/* The lane's numbers belong to one worker, the same that owns the flows inside. */
 	unsigned owner = (unsigned)(lane & (LINK_WORKERS_MAX - 1)) % w->daemon->worker_count;
@@ -180,14 +218,16 @@ static struct rte_mbuf *take_frame(
 		/* Stage steer gives it away: so it stays in order with packets of the same flow
 		 * that came plainly in this burst. */
 		pkt_of(m)->steer_hash = (uint16_t)owner;
-		return m;
+		out[0] = m;
+		return 1;
 	}
 	(*decoded)++;
-	return decode_frame(w, m, sender, lane);
+	return decode_frame(w, m, sender, lane, out);
 }
 
 /* IPComp that may be a link frame. Somebody else's passes as it came. */
-static struct rte_mbuf *take_transparent(struct worker *w, struct rte_mbuf *m, unsigned *decoded)
+static unsigned take_transparent(
+	struct worker *w, struct rte_mbuf *m, struct rte_mbuf **out, unsigned *decoded)
 {
 	struct pkt *p = pkt_of(m);
 	int sender = find_transparent_sender(w, m), lane;
@@ -195,38 +235,35 @@ static struct rte_mbuf *take_transparent(struct worker *w, struct rte_mbuf *m, u
 	if (sender < 0) {
 		p->flags &= (uint16_t)~PKT_LINK;
 		w->counters->reason[PASS_LINK_FOREIGN]++;
-		return m;
+		out[0] = m;
+		return 1;
 	}
 	lane = link_peek_lane(rte_pktmbuf_mtod_offset(m, uint8_t *, p->l4_off + LINK_IPCOMP_BYTES),
 		p->payload_len - LINK_IPCOMP_BYTES);
 	if (lane < 0 || lane == LINK_PEEK_CONTROL) {
 		w->peers[sender].rx_bad++;
 		worker_drop(w, m, DROP_LINK_BAD_SHIM);
-		return NULL;
+		return 0;
 	}
-	return take_frame(w, m, sender, lane, decoded);
+	return take_frame(w, m, sender, lane, out, decoded);
 }
 
-unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+unsigned stage_decode(
+	struct worker *w, struct rte_mbuf **pkts, unsigned n, unsigned *done, struct rte_mbuf **out)
 {
 	uint64_t start = stage_begin(w);
-	unsigned flags = 0, kept = 0, decoded = 0;
+	unsigned kept = 0, decoded = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		flags |= pkt_of(pkts[i])->flags;
-	if (likely(!(flags & (PKT_FOR_US | PKT_LINK))))
-		return n;
-
-	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = pkts[i];
+	while (*done < n && kept + (is_packed(pkts[*done]) ? LINK_PACK_MAX : 1) <= BURST) {
+		struct rte_mbuf *m = pkts[(*done)++];
 		const struct pkt *p = pkt_of(m);
 		int lane = LINK_PEEK_CONTROL;
 
 		if (!(p->flags & PKT_FOR_US)) {
 			if (unlikely(p->flags & PKT_LINK))
-				m = take_transparent(w, m, &decoded);
-			if (m != NULL)
-				pkts[kept++] = m;
+				kept += take_transparent(w, m, out + kept, &decoded);
+			else
+				out[kept++] = m;
 			continue;
 		}
 		if (p->flags & PKT_LINK)
@@ -240,10 +277,8 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		} else if (lane == LINK_PEEK_CONTROL) {
 			punt(w, m);
 		} else {
-			m = take_frame(
-				w, m, p->way == WAY_DOWN ? find_sender(w, p) : -1, lane, &decoded);
-			if (m != NULL)
-				pkts[kept++] = m;
+			kept += take_frame(w, m, p->way == WAY_DOWN ? find_sender(w, p) : -1, lane,
+				out + kept, &decoded);
 		}
 	}
 	stage_end(w, STAGE_DECODE, decoded, start);
@@ -348,8 +383,7 @@ unsigned worker_restore_l2(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 /* ---- compress ---- */
 
-/* Whether a packet may go through the link at all; REASON_NONE: it may. */
-static enum reason may_link(
+enum reason worker_may_link(
 	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path)
 {
 	const struct pkt *p = pkt_of(m);
@@ -485,7 +519,7 @@ static struct rte_mbuf *compress_packet(
 	const struct link_path *path = dry ? &dry_path : &w->links->path[peer];
 	uint32_t inner_len, room;
 
-	*reason = dry ? REASON_NONE : may_link(w, m, path);
+	*reason = dry ? REASON_NONE : worker_may_link(w, m, path);
 	if (*reason == REASON_NONE && w->governor.step == GOVERNOR_BYPASS)
 		*reason = PASS_LINK_BUSY;
 	if (*reason != REASON_NONE)
@@ -511,6 +545,8 @@ static struct rte_mbuf *compress_packet(
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;
 	compress_result(&f->codec, m->pkt_len, wire_bytes);
+	if (number != LINK_CODEC_STORE && len > 0)
+		pack_single(&f->codec.pack, inner_len, len);
 	if (wire_bytes == 0) {
 		*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
 		return NULL;
@@ -544,15 +580,28 @@ static struct rte_mbuf *compress_packet(
 	return out;
 }
 
+/* Close the gaps that packing has left; returns how many packets there are. */
+static unsigned close_gaps(struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (pkts[i] != NULL)
+			pkts[kept++] = pkts[i];
+	return kept;
+}
+
 unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
 	const struct plan *plan = w->plan;
-	unsigned tried = 0;
+	unsigned tried = 0, packed = 0;
 
 	if (plan->compress == COMPRESS_OFF || (w->links->count == 0 && !plan->dry_runs))
 		return n;
 	for (unsigned i = 0; i < n; i++) {
+		if (pkts[i] == NULL)
+			continue;
 		const struct pkt *p = pkt_of(pkts[i]);
 		const struct flow *f = p->flow;
 		enum reason reason;
@@ -561,6 +610,14 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			!(p->flags & PKT_IP) || (f->peer == 0 && !is_dry_run(plan, p->class_id)))
 			continue;
 		struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
+		if (plan->class_pack[p->class_id] && !is_dry_run(plan, p->class_id)) {
+			unsigned together = worker_pack(w, pkts + i, n - i, c);
+			if (together > 0) {
+				tried += together;
+				packed += together;
+				continue;
+			}
+		}
 		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);
 		tried++;
 		if (out != NULL) {
@@ -570,6 +627,8 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			c->passed[reason - PASS_LINK_NO_PEER]++;
 		}
 	}
+	if (packed > 0)
+		n = close_gaps(pkts, n);
 	stage_end(w, STAGE_COMPRESS, tried, start);
 	return n;
 }

@@ -67,13 +67,29 @@ static inline void worker_hand_over(struct worker *w, unsigned owner, struct rte
 	w->counters->steered_out++;
 }
 
+/* Is there anything in the burst for decode? */
+static inline bool stage_decode_is_due(struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned flags = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		flags |= pkt_of(pkts[i])->flags;
+	return flags & PKT_FOR_US;
+}
+
 /* decode: frames for the in-path address leave the burst; link frames of this worker's lanes are
- * replaced by what they carry. Returns how many packets stay. */
-unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+ * replaced by what they carry, which may be several packets each. Goes on with pkts[*done] and puts
+ * at most BURST packets into out[], in order; returns how many. Call it until *done is n. */
+unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n, unsigned *done,
+	struct rte_mbuf **out);
 
 /* compress: packets that leave for a peer become link frames where that makes them smaller. The
  * burst keeps its order; returns how many packets it holds now. */
 unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
+/* Whether a packet may go through the link at all; REASON_NONE: it may. */
+enum reason worker_may_link(
+	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path);
 
 /* Which peer the packet's WAN endpoint is behind, kept in its flow. New flows only. */
 void worker_find_peer(struct worker *w, const struct pkt *p);

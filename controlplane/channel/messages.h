@@ -461,6 +461,7 @@ struct compression_record {
 	uint64_t off;
 	uint64_t codec_cycles; /* TSC cycles for compressed_in_bytes and what did not pay */
 	uint64_t codec_bytes;  /* bytes that the codec was tried on */
+	uint64_t packed_packets, packed_frames; /* of the compressed: several in one link frame */
 };
 
 /* codecs: one record per class and codec that was tried on packets of it. */

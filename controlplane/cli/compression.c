@@ -7,7 +7,7 @@
 struct compression_row {
 	struct compression_record r;
 	char name[CHANNEL_NAME_MAX];
-	double ratio, codec_ratio, cycles_per_byte;
+	double ratio, codec_ratio, cycles_per_byte, packets_per_frame;
 };
 
 static const struct column columns[] = {
@@ -18,6 +18,9 @@ static const struct column columns[] = {
 	COLUMN(RATIO, "ratio", "RATIO", compression_row, ratio),
 	COLUMN(COUNT, "packets", "PACKETS", compression_row, r.packets),
 	COLUMN(COUNT, "packets_compressed", "COMPRESSED", compression_row, r.packets_compressed),
+	COLUMN(COUNT, "packets_packed", "PACKED", compression_row, r.packed_packets),
+	COLUMN(COUNT, "packed_frames", NULL, compression_row, r.packed_frames),
+	COLUMN(RATIO, "packets_per_frame", "PER FRAME", compression_row, packets_per_frame),
 	COLUMN(BYTES, "compressed_in_bytes", NULL, compression_row, r.compressed_in_bytes),
 	COLUMN(BYTES, "compressed_out_bytes", NULL, compression_row, r.compressed_out_bytes),
 	COLUMN(RATIO, "codec_ratio", "CODEC RATIO", compression_row, codec_ratio),
@@ -180,6 +183,7 @@ int cmd_show_compression(struct cli *cli, int argc, char **argv)
 		row->codec_ratio =
 			cli_share(row->r.compressed_in_bytes, row->r.compressed_out_bytes);
 		row->cycles_per_byte = cli_share(row->r.codec_cycles, row->r.codec_bytes);
+		row->packets_per_frame = cli_share(row->r.packed_packets, row->r.packed_frames);
 	}
 	out_table(&cli->out, "compression", columns, COUNT_OF(columns), &rows, "no classes");
 	rows_free(&rows);

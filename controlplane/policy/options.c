@@ -165,6 +165,7 @@ static const struct option class[] = {
 	{"zstd_level", OPTION_INT, C(zstd_level), .min = 1, .max = 3, .fallback = "1",
 		.per_flow = true},
 	{"private", OPTION_BOOL, C(is_private), .fallback = "false", .per_flow = true},
+	{"pack", OPTION_BOOL, C(pack), .fallback = "true", .per_flow = true},
 };
 
 #define M(member) FIELD(policy_match, member)

@@ -79,6 +79,12 @@ void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wi
 	fc->saved_bytes += original_bytes - wire_bytes;
 }
 
+void compress_packed(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes)
+{
+	if (original_bytes > wire_bytes)
+		fc->saved_bytes += original_bytes - wire_bytes;
+}
+
 struct compress_class compress_for_link(struct compress_class class, uint64_t up_bps)
 {
 	if (class.codec != CODEC_RAW)

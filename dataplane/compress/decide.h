@@ -54,6 +54,9 @@ enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, u
  */
 void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes);
 
+/* A packet of the flow went with others in one frame: original_bytes took wire_bytes of it. */
+void compress_packed(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes);
+
 /* What a class asks for. */
 struct compress_class {
 	uint8_t codec;	      /* CODEC_LZ4, CODEC_ZSTD; CODEC_RAW: whichever fits the link */

@@ -151,6 +151,8 @@ static void add_compression(const struct daemon *d, uint32_t id, struct compress
 		r->form += passed(k, PASS_LINK_FORM);
 		r->codec_cycles += k->codec_cycles;
 		r->codec_bytes += k->codec_bytes;
+		r->packed_packets += k->packed_packets;
+		r->packed_frames += k->packed_frames;
 	}
 }
 

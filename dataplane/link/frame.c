@@ -20,6 +20,7 @@
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/store.h"
+#include "dataplane/link/frame_private.h"
 #include "dataplane/packet/edit.h"
 #include "dataplane/packet/packet.h"
 #include "dataplane/packet/steer.h"
@@ -186,6 +187,11 @@ static uint32_t blob_max(
 	return frame_max > headers ? frame_max - headers : 0;
 }
 
+uint32_t link_blob_max(const struct link_path *path, const struct rte_mbuf *out)
+{
+	return blob_max(path, out, link_l2_bytes(path), link_headers_bytes(path));
+}
+
 /* In front of the outer IP header of the frame of `in`. */
 static inline uint32_t l2_bytes_of(const struct link_path *path, const struct rte_mbuf *in)
 {
@@ -302,52 +308,74 @@ static void count_sent(struct link_tx *tx, const struct link_path *path, uint8_t
 	__atomic_store_n(&tx->wire_bytes, tx->wire_bytes + wire_bytes, __ATOMIC_RELAXED);
 }
 
-int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
+uint8_t link_ecn(const uint8_t *inner, uint32_t len, bool routed)
+{
+	int ip = ecn_offset(inner, len, routed);
+
+	return ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
+}
+
+int link_close(struct link_tx *tx, const struct link_path *path, const struct link_content *content,
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
 {
-	const struct pkt *pkt = pkt_of(in);
-	uint32_t headers = link_headers_of(path, in), inner_len;
-	const uint8_t *inner = link_inner(path, in, &inner_len);
+	const struct rte_mbuf *kept = content->headers_of;
+	uint32_t headers = kept == NULL ? link_headers_bytes(path) : link_headers_of(path, kept);
+	uint32_t l2 = kept == NULL ? link_l2_bytes(path) : l2_bytes_of(path, kept);
 	uint8_t *p = rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES);
 	uint64_t key = path->tx_key;
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (blob_len > blob_max(path, out, l2_bytes_of(path, in), headers) || inner_len == 0 ||
-		inner_len > LINK_ORIGINAL_MAX)
+	if (blob_len > blob_max(path, out, l2, headers) || content->len == 0 ||
+		content->len > LINK_ORIGINAL_MAX)
 		return -EMSGSIZE;
 	follow_session(tx, path);
 
 	struct link_shim shim = {
 		.version = LINK_VERSION,
 		.codec = codec,
-		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
-		.class_slot = link_class_slot(pkt->class_id),
+		.flags = content->flags,
+		.class_slot = content->class_slot,
 		.lane = tx->lane,
-		.original_len = (uint16_t)inner_len,
+		.original_len = (uint16_t)content->len,
 		.seq = (uint32_t)tx->next,
 		.sent = link_timestamp(now_ns),
 	};
 
 	link_shim_write(p, &shim);
-	if (path->transparent) {
-		link_transparent_write(path, in, out, blob_len);
+	if (kept != NULL) {
+		link_transparent_write(path, kept, out, blob_len);
 		key = link_transparent_key(key,
-			rte_pktmbuf_mtod_offset(out, const uint8_t *, pkt->l3_off), path->routed);
+			rte_pktmbuf_mtod_offset(out, const uint8_t *, pkt_of(kept)->l3_off),
+			path->routed);
 	}
-	link_put32(p + 12, check_of(p, inner, inner_len, key));
-	if (!path->transparent) {
-		/* From the bytes: a queue may have marked the packet since it was parsed. */
-		int ip = ecn_offset(inner, inner_len, path->routed);
-
-		write_headers(path, out, LINK_SHIM_BYTES + blob_len,
-			pkt->flags & PKT_IP ? pkt->dscp : 0,
-			ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
-	}
-
-	count_sent(tx, path, shim.class_slot, rte_pktmbuf_data_len(in), rte_pktmbuf_data_len(out),
-		now_ns);
+	link_put32(p + 12, check_of(p, content->bytes, content->len, key));
+	if (kept == NULL)
+		write_headers(path, out, LINK_SHIM_BYTES + blob_len, content->dscp, content->ecn,
+			tx->source_port);
+	count_sent(
+		tx, path, shim.class_slot, content->frame_bytes, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
+}
+
+int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
+	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
+{
+	const struct pkt *pkt = pkt_of(in);
+	struct link_content content = {
+		.frame_bytes = rte_pktmbuf_data_len(in),
+		.class_slot = link_class_slot(pkt->class_id),
+	};
+
+	content.bytes = link_inner(path, in, &content.len);
+	if (path->transparent) {
+		content.headers_of = in;
+	} else {
+		content.dscp = pkt->flags & PKT_IP ? pkt->dscp : 0;
+		/* From the bytes: a queue may have marked the packet since it was parsed. */
+		content.ecn = link_ecn(content.bytes, content.len, path->routed);
+	}
+	return link_close(tx, path, &content, codec, blob_len, out, now_ns);
 }
 
 int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint8_t *ack,
@@ -358,14 +386,13 @@ int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint
 
 	if (path->session_id == 0 || !path->alive)
 		return -ENOTCONN;
-	if (len > blob_max(path, out, link_l2_bytes(path), headers))
+	if (len > link_blob_max(path, out))
 		return -EMSGSIZE;
 	follow_session(tx, path);
 
 	const struct link_shim shim = {
 		.version = LINK_VERSION,
 		.codec = LINK_CODEC_STORE,
-		.flags = path->routed ? LINK_FLAG_ROUTED : 0,
 		.lane = tx->lane,
 		.seq = (uint32_t)tx->next,
 		.sent = link_timestamp(now_ns),
@@ -384,8 +411,7 @@ int link_encode_control(
 {
 	uint32_t headers = link_headers_bytes(path);
 
-	if (len < LINK_SHIM_BYTES ||
-		len - LINK_SHIM_BYTES > blob_max(path, out, link_l2_bytes(path), headers))
+	if (len < LINK_SHIM_BYTES || len - LINK_SHIM_BYTES > link_blob_max(path, out))
 		return -EMSGSIZE;
 	memcpy(rte_pktmbuf_mtod_offset(out, uint8_t *, headers - LINK_SHIM_BYTES), msg, len);
 	write_headers(path, out, len, DSCP_CS6, ECN_NOT_ECT, LINK_CONTROL_SOURCE_PORT);
@@ -458,20 +484,18 @@ static uint64_t check_key(const struct rte_mbuf *in, const struct link_path *pat
 		rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt_of(in)->l3_off), path->routed);
 }
 
-int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
-	uint64_t now_ns, struct link_arrival *arrival)
+int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, uint8_t flags,
+	uint8_t *inner, uint32_t room, uint64_t now_ns, struct link_shim *opened,
+	struct link_arrival *arrival)
 {
 	const struct pkt *pkt = pkt_of(in);
-	/* Transparent: what stands in front of the shim, and of the original bytes. */
 	bool transparent = link_is_transparent(pkt);
 	uint32_t before = transparent ? LINK_IPCOMP_BYTES : 0;
-	uint32_t front = transparent ? link_transparent_front(in) : 0;
 	const uint8_t *payload =
 		rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off + before);
-	const uint8_t *blob = payload + LINK_SHIM_BYTES;
-	uint8_t *inner = rte_pktmbuf_mtod_offset(out, uint8_t *, front), plain[LINK_SHIM_BYTES];
-	const uint8_t *checked = inner;
+	const uint8_t *blob = payload + LINK_SHIM_BYTES, *checked = inner;
+	uint8_t plain[LINK_SHIM_BYTES];
 	uint32_t blob_len, checked_len, inner_min, session_id;
 	bool is_ack;
 	int rc;
@@ -489,14 +513,14 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 		return -DROP_LINK_BAD_SHIM;
 	blob_len = pkt->payload_len - before - LINK_SHIM_BYTES;
 	link_shim_read(payload, &shim);
-	is_ack = !transparent && shim.codec == LINK_CODEC_STORE && shim.original_len == 0;
+	*opened = shim;
+	is_ack = !transparent && flags == 0 && shim.codec == LINK_CODEC_STORE &&
+		 shim.original_len == 0;
 	inner_min = transparent	   ? 1
 		    : path->routed ? sizeof(struct rte_ipv4_hdr)
 				   : sizeof(struct rte_ether_hdr);
-	if (!shim_ok(&shim) ||
-		(shim.flags & LINK_FLAG_ROUTED) != (path->routed ? LINK_FLAG_ROUTED : 0) ||
-		(shim.original_len < inner_min && !is_ack) ||
-		front + shim.original_len > rte_pktmbuf_tailroom(out))
+	if (!shim_ok(&shim) || shim.flags != flags || (shim.original_len < inner_min && !is_ack) ||
+		shim.original_len > room)
 		return -DROP_LINK_BAD_SHIM;
 	checked_len = shim.original_len;
 
@@ -545,21 +569,46 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 	if (is_ack)
 		return LINK_IS_ACK;
 	keep(store, path, &shim, session_id, inner, now_ns);
+	return 0;
+}
 
-	if (transparent) {
-		link_transparent_restore(in, out, shim.original_len);
-		return 0;
-	}
-	int ip = ecn_offset(inner, shim.original_len, path->routed);
-	uint8_t inner_ecn = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
-	int8_t after = ecn_egress[inner_ecn][pkt->ecn & 3];
+int link_egress(
+	uint8_t *inner, uint32_t len, const struct link_path *path, const struct rte_mbuf *in)
+{
+	const struct pkt *pkt = pkt_of(in);
+	int ip = ecn_offset(inner, len, path->routed);
+	uint8_t before = ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
+	int8_t after = ecn_egress[before][pkt->ecn & 3];
 
 	if (after < 0)
 		return -DROP_LINK_CE;
-	if (ip >= 0 && after != inner_ecn)
+	if (ip >= 0 && after != before)
 		ecn_set(inner + ip, (uint8_t)after);
 	if (path->routed && ip >= 0)
 		ttl_egress(inner + ip, rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->l3_off));
+	return 0;
+}
+
+int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
+	uint64_t now_ns, struct link_arrival *arrival)
+{
+	/* Transparent: what stands in front of the original bytes. */
+	uint32_t front = link_is_transparent(pkt_of(in)) ? link_transparent_front(in) : 0;
+	uint32_t room = rte_pktmbuf_tailroom(out);
+	uint8_t *inner = rte_pktmbuf_mtod_offset(out, uint8_t *, front);
+	struct link_shim shim;
+	int rc = link_open(codec, in, path, lanes, store, 0, inner, room > front ? room - front : 0,
+		now_ns, &shim, arrival);
+
+	if (rc == 0 && front > 0) {
+		link_transparent_restore(in, out, shim.original_len);
+		return 0;
+	}
+	if (rc == 0)
+		rc = link_egress(inner, shim.original_len, path, in);
+	if (rc != 0)
+		return rc;
 	out->data_len = shim.original_len;
 	out->pkt_len = shim.original_len;
 	return 0;

@@ -65,15 +65,20 @@ static inline uint8_t link_lane(const struct link_path *path, unsigned worker, u
 /* The UDP source port of a lane's frames, as shim.h says. path->session_id must not be 0. */
 uint16_t link_source_port(const struct link_path *path, uint8_t lane);
 
-/* Bytes in front of the outer IP header, and in front of the blob. */
+/* Bytes in front of the outer IP header, from there to the blob, and both. */
 static inline uint32_t link_l2_bytes(const struct link_path *path)
 {
 	return path->vlan != 0 ? LINK_L2_VLAN_BYTES : LINK_L2_BYTES;
 }
 
+static inline uint32_t link_overhead_bytes(const struct link_path *path)
+{
+	return path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6;
+}
+
 static inline uint32_t link_headers_bytes(const struct link_path *path)
 {
-	return link_l2_bytes(path) + (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6);
+	return link_l2_bytes(path) + link_overhead_bytes(path);
 }
 
 /* Bytes in front of the blob of the frame of `in`, in the path's framing. */

@@ -8,7 +8,7 @@
  *
  *      0  4  magic "SLHO"              the same in every version
  *      4  1  version of the message    the same in every version
- *      5  1  flags: LINK_HELLO_READY, LINK_HELLO_ROUTED, LINK_HELLO_TRANSPARENT
+ *      5  1  flags: LINK_HELLO_READY, LINK_HELLO_ROUTED, LINK_HELLO_TRANSPARENT, LINK_HELLO_PACKS
  *      6  1  workers, 1..16
  *      7  1  codecs understood, one bit a number of enum link_codec
  *      8  2  path MTU: largest outer IP packet
@@ -57,6 +57,7 @@
 #define LINK_HELLO_READY 0x01	    /* the sender hears the receiver in this session */
 #define LINK_HELLO_ROUTED 0x02	    /* the sender's end of the path is routed, not bridged */
 #define LINK_HELLO_TRANSPARENT 0x04 /* the sender takes transparent frames (transparent.h) */
+#define LINK_HELLO_PACKS 0x08	    /* the sender takes several packets in a frame (pack.h) */
 
 enum link_refusal {
 	LINK_REFUSAL_NONE,

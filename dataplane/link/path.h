@@ -20,6 +20,7 @@ struct link_path {
 	bool alive;		      /* the peer answers: data may be sent through the link */
 	uint8_t peer_workers;	      /* 1..LINK_WORKERS_MAX while session_id is not 0 */
 	uint8_t codecs;		      /* what both ends understand, a bit each of enum link_codec */
+	bool packs;		      /* the peer understands several packets in a frame */
 	uint16_t dictionaries;	      /* what both ends have, a bit each id */
 	uint32_t store_slots;	      /* packets that each worker of the peer keeps; 0: no store */
 	uint16_t path_mtu; /* largest outer IP packet, the smaller of both ends' settings */

@@ -161,7 +161,7 @@ static int say_hello(
 		.seq = pair->tx_seq,
 		.sent = link_timestamp(now_ns),
 		.version = LINK_HELLO_VERSION,
-		.flags = (uint8_t)((s->routed ? LINK_HELLO_ROUTED : 0) |
+		.flags = (uint8_t)(LINK_HELLO_PACKS | (s->routed ? LINK_HELLO_ROUTED : 0) |
 				   (s->transparent ? LINK_HELLO_TRANSPARENT : 0)),
 		.workers = s->workers,
 		.codecs = LINK_CODECS | (s->store_slots > 0 ? 1u << LINK_CODEC_STORE : 0),
@@ -487,6 +487,7 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	path->peer_workers = has_session(s) ? s->peer.workers : 1;
 	path->codecs = has_session(s) ? s->peer.codecs & LINK_CODECS : 0;
 	path->dictionaries = has_session(s) ? common_dictionaries(s) : 0;
+	path->packs = has_session(s) && s->peer.flags & LINK_HELLO_PACKS;
 	path->store_slots = 0;
 	if (has_session(s) && s->store_slots > 0 && s->peer.codecs >> LINK_CODEC_STORE & 1)
 		path->store_slots = s->peer.store_slots;

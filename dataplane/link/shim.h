@@ -35,11 +35,11 @@
  *
  * Ver      LINK_VERSION.
  * Codec    enum link_codec: what the blob is.
- * F        LINK_FLAG_ROUTED or 0.
+ * F        LINK_FLAG_PACKED: several packets (pack.h), or 0.
  * Class    slot of the packet's class at the sender (class.h): who lost what. 0 for CONTROL.
  * Lane     sending worker * 16 + receiving worker. Control frames say 255; their codec tells them
  *          from data of lane 255, and they have sequence numbers of their own.
- * Length   of the inner frame before compression; of the message for CONTROL.
+ * Length   of the original bytes, before compression; of the message for CONTROL.
  * Sequence each lane starts at 0 with every session (new keys) and wraps at 2^32.
  * Check    low 32 bits of XXH3_64(original bytes, seed), where
  *          seed = XXH3_64(the shim with check 0, session key of this direction).
@@ -47,11 +47,12 @@
  *          frames of other sessions and blind forgeries; it is not a cryptographic signature.
  *          CONTROL frames carry 0: the hello inside is signed as a whole, shim included.
  *
- * The original bytes, unless LINK_FLAG_ROUTED is set, are the inner frame from its destination
- * address on, padding included, so that the far end puts out the same bytes. With LINK_FLAG_ROUTED
- * they are the IP packet alone and the far end writes its own link-layer header. It also lowers the
- * inner TTL by what the routers took off the outer one; packets with a TTL of LINK_TTL_PLAIN or
- * less may be meant to end at a router (traceroute, protocols between neighbours) and stay outside.
+ * The original bytes of one packet are the inner frame from its destination address on, padding
+ * included, so that the far end puts out the same bytes. On a routed path, which both ends' hellos
+ * agree on and so the session's keys stand for, they are the IP packet alone and the far end writes
+ * its own link-layer header. It also lowers the inner TTL by what the routers took off the outer
+ * one; packets with a TTL of LINK_TTL_PLAIN or less may be meant to end at a router (traceroute,
+ * protocols between neighbours) and stay outside.
  *
  * The blob of LINK_CODEC_LZ4_DICTIONARY:
  *
@@ -76,7 +77,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LINK_VERSION 2
+#define LINK_VERSION 3
 #define LINK_SHIM_BYTES 16
 #define LINK_LANES 256
 #define LINK_WORKERS_MAX 16    /* workers of either end */
@@ -117,8 +118,8 @@ enum link_codec {
 	(1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4 | 1u << LINK_CODEC_LZ4_DICTIONARY |           \
 		1u << LINK_CODEC_ZSTD)
 
-#define LINK_FLAG_ROUTED 0x1
-#define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame that the shim can tell */
+#define LINK_FLAG_PACKED 0x1
+#define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame, or pack of them, that the shim can tell */
 
 /* A shim in host order. */
 struct link_shim {

@@ -51,6 +51,7 @@ static_assert(sizeof(struct flow_key) == 40, "flow keys are compared as 40 bytes
 #define PKT_RETRANSMIT 0x2000 /* TCP: repeats data that this worker has passed on; set by measure */
 
 #define PKT_TCP_OPTIONS 0x4000 /* TCP: has options other than timestamps */
+#define PKT_PACKED 0x8000 /* in a link frame behind others, which bear its overhead: see wire_bytes */
 
 #define PKT_LENDER_LINK 15u
 
@@ -81,7 +82,8 @@ struct pkt {
 	uint32_t tcp_seq, tcp_ack;
 	uint32_t tcp_tsval, tcp_tsecr;
 	uint16_t wire_bytes;  /* bytes it takes or took on the WAN (no FCS, no overhead): the frame's
-			       * length, or the link frame's if it came or goes in one */
+			       * length, or the link frame's if it came or goes in one, or its
+			       * part of one that holds several packets */
 	uint16_t charged_bytes; /* what the buckets were charged, overhead included */
 	uint32_t class_id : 28; /* the class that was charged; set by shape/ */
 	uint32_t lender : 4;    /* levels above the class, from where on assured rates were charged;

@@ -17,8 +17,12 @@
  * rounds for a frame each: then the worker has other things to do meanwhile. */
 #define TURNS_MAX 1024u
 
-static inline uint32_t charged_bytes(const struct shaper *s, uint32_t wire_bytes)
+static inline uint32_t charged_bytes(
+	const struct shaper *s, const struct pkt *p, uint32_t wire_bytes)
 {
+	if (unlikely(p->flags & PKT_PACKED))
+		return wire_bytes > 0 ? wire_bytes : 1;
+
 	uint32_t frame = wire_bytes < s->frame_min_bytes ? s->frame_min_bytes : wire_bytes;
 	int32_t bytes = (int32_t)frame + s->overhead_bytes;
 
@@ -292,7 +296,7 @@ unsigned shaper_enqueue(struct shaper *s, struct rte_mbuf **pkts, unsigned n, ui
 		struct flow_shape *fs = &p->flow->shape[s->way];
 		struct shape_class *c = class_of(s, p->flow->class_id);
 
-		p->charged_bytes = (uint16_t)charged_bytes(s, p->wire_bytes);
+		p->charged_bytes = (uint16_t)charged_bytes(s, p, p->wire_bytes);
 		if (unlikely(c->limits & LIMIT_POLICE) && !admit_police(s, c, m, p, now_ns))
 			continue;
 		/* Who waits for the scheduler goes first; who waits in the wheel does not count. */
@@ -441,7 +445,7 @@ void shaper_settle(struct shaper *s, const struct rte_mbuf *m, uint32_t wire_byt
 {
 	struct pkt *p = pkt_of(m);
 	struct shape_class *c = class_of(s, p->class_id);
-	uint32_t bytes = wire_bytes == 0 ? 0 : charged_bytes(s, wire_bytes), level = 0;
+	uint32_t bytes = wire_bytes == 0 ? 0 : charged_bytes(s, p, wire_bytes), level = 0;
 	int64_t less = (int64_t)p->charged_bytes - bytes;
 
 	if (less == 0)

@@ -200,7 +200,8 @@ bool shaper_configure(struct shaper *shaper, const struct shaper_config *next, u
  * Take n packets (pkt_of(m)->flow, flow->class_id and pkt.wire_bytes are set). Those that may
  * leave at once are charged and put into out[] (room for n), in order; their pkt.queued_ns is 0.
  * The others are queued (pkt.queued_ns = now_ns), or freed and counted as DROP_QUEUE_TAIL or
- * DROP_QUEUE_NO_MEMORY. pkt.charged_bytes is set to max(wire_bytes, 60) + overhead. A class_id
+ * DROP_QUEUE_NO_MEMORY. pkt.charged_bytes is set to max(wire_bytes, 60) + overhead, with PKT_PACKED
+ * to wire_bytes. A class_id
  * that is not in use counts as 0. If a flow's class has changed, its queue moves there first.
  * Returns the number of packets in out[]. Owning worker. now_ns never goes back; the shaper must be
  * called (with any n, or dequeue) at least once in 8 hours.
@@ -218,7 +219,8 @@ unsigned shaper_dequeue(
 
 /*
  * A packet that enqueue or dequeue gave out takes `wire_bytes` on the wire instead (it was
- * compressed, framed, or not sent at all: 0 here charges nothing). Credits or debits flow, class
+ * compressed, framed, or not sent at all: 0 here charges nothing; PKT_PACKED: with no overhead of
+ * its own). Credits or debits flow, class
  * and link by the difference and updates pkt.charged_bytes. In the same burst, on the owning
  * worker.
  */

@@ -8,6 +8,8 @@
  *
  * What counts on the wire: the blob and 8 bytes of header where that is less than the packet, else
  * the packet. A flow is 256 kB; its dictionary is found in its first packet, at its own expense.
+ * Behind each size the same packets as many to a frame as compress/pack.h expects to fit, all there
+ * at once, beside one to a frame.
  */
 #include <lz4.h>
 #include <stdbool.h>
@@ -20,6 +22,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/compress/codec.h"
+#include "dataplane/compress/pack.h"
 
 #define HEADER_BYTES 8
 #define FLOW_BYTES (256 * 1024)
@@ -303,6 +306,115 @@ static void print_kinds(uint32_t packet)
 	printf("\n");
 }
 
+/* ---- several packets in a frame ---- */
+
+#define PACK_MAX 32	     /* packets: LINK_PACK_MAX */
+#define PACK_BYTES_MAX 16383 /* LINK_ORIGINAL_MAX */
+#define PACK_ROOM 1456	     /* a blob in an outer packet of 1,500 bytes */
+#define PACK_LENGTH_BYTES 2  /* in front of each packet */
+
+struct packing {
+	uint64_t cycles, wire_bytes;
+	uint32_t packets, frames;
+};
+
+/* One frame's worth from `in` on, of `count` packets; returns how many it took. */
+static uint32_t encode_pack(struct codec_method method, struct pack_estimate *e, const uint8_t *in,
+	uint32_t count, uint32_t packet, struct packing *p)
+{
+	static uint8_t together[PACK_BYTES_MAX], blob[BLOB_MAX + 16];
+	uint32_t most = e->skip > 0 ? 0 : pack_expected(e, PACK_ROOM), n = 0, len = 0;
+	int blob_len;
+
+	e->skip -= e->skip > 0;
+	while (n < count && n < PACK_MAX && len + PACK_LENGTH_BYTES + packet <= most &&
+		len + PACK_LENGTH_BYTES + packet <= sizeof(together)) {
+		together[len++] = (uint8_t)(packet >> 8);
+		together[len++] = (uint8_t)packet;
+		memcpy(together + len, in + n++ * packet, packet);
+		len += packet;
+	}
+	p->frames++;
+	if (n >= 2) {
+		uint32_t room = n * packet - HEADER_BYTES;
+
+		blob_len = codec_encode(
+			codec, method, together, len, blob, room < PACK_ROOM ? room : PACK_ROOM);
+		if (blob_len > 0) {
+			pack_fitted(e, len, (uint32_t)blob_len);
+			p->wire_bytes += (uint32_t)blob_len + HEADER_BYTES;
+			return n;
+		}
+		pack_failed(e, n);
+	}
+	blob_len = codec_encode(codec, method, in, packet, blob, packet - HEADER_BYTES);
+	if (blob_len > 0)
+		pack_single(e, packet, (uint32_t)blob_len);
+	p->wire_bytes += blob_len > 0 ? (uint32_t)blob_len + HEADER_BYTES : packet;
+	return 1;
+}
+
+static struct packing pack_kind(const struct kind *k, struct codec_method method, uint32_t packet,
+	bool is_packed, int passes)
+{
+	uint32_t in_flow = FLOW_BYTES / packet, count = k->len / packet / in_flow * in_flow;
+	struct packing best = {0};
+
+	for (int pass = 0; pass < passes; pass++) {
+		struct packing p = {.packets = count};
+		uint64_t begin = rte_rdtsc_precise();
+
+		for (uint32_t flow = 0; flow < count; flow += in_flow) {
+			struct pack_estimate e = {0};
+
+			for (uint32_t i = 0; i < in_flow;) {
+				/* Small ones have their class's estimate, which has a start. */
+				if (e.share == 0 && packet <= 202)
+					e.share = PACK_SHARE_START;
+				i += encode_pack(method, &e, k->bytes + (flow + i) * packet,
+					is_packed ? in_flow - i : 1, packet, &p);
+			}
+		}
+		p.cycles = rte_rdtsc_precise() - begin;
+		if (best.cycles == 0 || p.cycles < best.cycles)
+			best = p;
+	}
+	return best;
+}
+
+static void print_packing(uint32_t packet, int passes)
+{
+	static const struct {
+		const char *name;
+		struct codec_method method;
+	} codecs[] = {{"lz4 1", {CODEC_LZ4, 1, 0}}, {"zstd 1", {CODEC_ZSTD, 1, 0}}};
+	static const char *const rows[] = {"ratio", "packets a frame", "cycles a packet"};
+	struct packing f[2][KINDS];
+
+	printf("\npacking, %u bytes        ", packet);
+	for (size_t k = 0; k < KINDS; k++)
+		printf("%7s", kinds[k].name);
+	for (size_t c = 0; c < sizeof(codecs) / sizeof(codecs[0]); c++) {
+		for (size_t k = 0; k < KINDS; k++)
+			for (int packed = 0; packed < 2; packed++)
+				f[packed][k] = pack_kind(
+					&kinds[k], codecs[c].method, packet, packed, passes);
+		for (int i = 0; i < 6; i++) {
+			printf("\n%-7s%-7s%-16s ", codecs[c].name, i % 2 ? "packed" : "alone",
+				rows[i / 2]);
+			for (size_t k = 0; k < KINDS; k++) {
+				const struct packing *p = &f[i % 2][k];
+
+				printf("%7.2f", i / 2 == 0 ? (double)p->packets * packet /
+								     (double)p->wire_bytes
+						: i / 2 == 1 ? (double)p->packets / p->frames
+							     : (double)p->cycles / p->packets);
+			}
+		}
+	}
+	printf("\n");
+}
+
 static void read_kind(const char *folder, struct kind *k)
 {
 	char path[4096];
@@ -351,6 +463,7 @@ int main(int argc, char **argv)
 		measure(sizes[i], passes);
 		print_means(sizes[i], hz);
 		print_kinds(sizes[i]);
+		print_packing(sizes[i], passes);
 	}
 	return 0;
 }

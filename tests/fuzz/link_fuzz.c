@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzz target for what comes out of the peer's UDP port: link_peek_lane(), link_decode() and
- * link_session_receive(). The first byte chooses what the rest is:
+ * Fuzz target for what comes out of the peer's UDP port: link_peek_lane(), link_decode(),
+ * link_decode_pack() and link_session_receive(). The first byte chooses what the rest is:
  *
  *     0  UDP payload of a link frame, as it is
  *     1  the same, with its check made right for the bytes it decompresses to: behind the check too
@@ -9,6 +9,7 @@
  *     3  a control message, as it is
  *     4  the same, signed with the right key
  *     5  a frame from the WAN with transparent framing, as it is
+ *     6  inner frames, each behind a byte that gives its length: packed, unpacked, compared
  *
  * bits 4 to 7 of it: IPv6 outside, routed, VLAN, transparent framing. With that, 0 and 1 are what
  * is behind the IPComp header, and 2 is any frame that a host may send.
@@ -23,6 +24,7 @@
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/ack.h"
+#include "dataplane/link/pack.h"
 #include "dataplane/link/session.h"
 #include "dataplane/packet/parse.h"
 #include "tests/unit/link/frames.h"
@@ -148,7 +150,7 @@ static void sign(const struct link_path *path, uint8_t *payload, size_t len)
 }
 
 /* Decode `in`, whose shim and blob these bytes are. */
-static void decode(
+static void decode_one(
 	const struct link_path *path, struct rte_mbuf *in, const uint8_t *payload, size_t len)
 {
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
@@ -181,6 +183,78 @@ static void decode(
 	}
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(out);
+}
+
+/* As decode(), where the shim says that there are several packets. */
+static void decode_pack(const struct link_path *path, struct rte_mbuf *in)
+{
+	struct rte_mbuf *out;
+	static struct link_pack pack;
+	uint32_t least = path->routed ? 20 : 14, sum = 0;
+	struct link_arrival a;
+	int rc = link_decode_pack(codec(), in, path, lanes, &pack, NOW, &a);
+
+	require(rc <= 0 && -rc < REASON_COUNT);
+	require((a.verdict == LINK_NOT_VERIFIED) <= (rc != 0));
+	require((pack.count > 0) == (rc == 0));
+	require(rc != 0 || pack.count >= LINK_PACK_MIN);
+	for (unsigned i = 0; i < pack.count; i++) {
+		out = rte_pktmbuf_alloc(frames_pool());
+		sum += LINK_PACK_LENGTH_BYTES + pack.packet_len[i];
+		require(pack.packet_len[i] >= least);
+		require(link_unpack(&pack, i, out) == (pack.packet_len[i] <= FRAMES_ROOM));
+		rte_pktmbuf_free(out);
+	}
+	require(rc != 0 || sum == pack.len);
+	rte_pktmbuf_free(in);
+}
+
+static void decode(
+	const struct link_path *path, struct rte_mbuf *in, const uint8_t *payload, size_t len)
+{
+	if (!link_is_transparent(pkt_of(in)) && link_is_packed(payload, (uint32_t)len))
+		decode_pack(path, in);
+	else
+		decode_one(path, in, payload, len);
+}
+
+/* As many packets as the bytes give: they must come back, in order. */
+static void round_trip_pack(const struct link_path path[2], const uint8_t *bytes, size_t len)
+{
+	static struct link_pack sent, got;
+	static struct link_tx tx;
+	struct rte_mbuf *in = rte_pktmbuf_alloc(frames_pool());
+	struct rte_mbuf *frame = rte_pktmbuf_alloc(frames_pool());
+	uint32_t room;
+	uint8_t *blob;
+	int n;
+
+	link_pack_clear(&sent);
+	memset(pkt_of(in), 0, sizeof(struct pkt));
+	pkt_of(in)->flags = PKT_IP;
+	pkt_of(in)->l3_off = 14;
+	for (size_t at = 0; at < len && (size_t)bytes[at] + 14 < len - at; at += bytes[at] + 15u) {
+		in->data_len = (uint16_t)(bytes[at] + 14);
+		in->pkt_len = in->data_len;
+		memcpy(rte_pktmbuf_mtod(in, uint8_t *), bytes + at + 1, in->data_len);
+		pkt_of(in)->l3_len = bytes[at];
+		link_pack_add(&sent, &path[0], in);
+	}
+	blob = link_pack_blob(&sent, &path[0], frame, 0, &room);
+	n = room > 0 ? codec_encode(codec(), (struct codec_method){CODEC_LZ4, 1, 0}, sent.bytes,
+			       sent.len, blob, room)
+		     : 0;
+	if (n > 0 && sent.count >= LINK_PACK_MIN) {
+		require(link_encode_pack(&tx, &path[0], &sent, LINK_CODEC_LZ4, (uint32_t)n, frame,
+				NOW) == 0);
+		frames_arrived(frame, &path[1], -1);
+		require(link_decode_pack(codec(), frame, &path[1], lanes, &got, NOW, NULL) == 0);
+		require(got.count == sent.count && got.len == sent.len &&
+			memcmp(got.bytes, sent.bytes, sent.len) == 0 &&
+			memcmp(got.at, sent.at, sent.count * sizeof(sent.at[0])) == 0);
+	}
+	rte_pktmbuf_free(in);
+	rte_pktmbuf_free(frame);
 }
 
 /* Any bytes as the inner frame: they must come back. */
@@ -330,6 +404,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 5:
 		if (size > 0)
 			receive_transparent(&path[1], copy, size);
+		break;
+	case 6:
+		path[0].transparent = path[1].transparent = false;
+		round_trip_pack(path, copy, size);
 		break;
 	default:
 		decode(&path[1], arrived(&path[1], copy, size), copy, size);

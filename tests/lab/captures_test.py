@@ -378,7 +378,7 @@ def compressed_since(lab, site, before):
     need(count > 20, f"only {count} packets of {site} were compressed")
 
     def received():
-        return lab.peer(other)["rx_frames"] >= lab.compressed_packets(site)
+        return lab.peer(other)["rx_frames"] >= lab.link_frames(site)
     wait_for(3, f"{other} counts all link frames of {site}", received, 0.1)
     return f"{count} packets"
 

@@ -320,6 +320,12 @@ class Lab:
         rows = self.ctl(site, "show", "compression")["compression"]
         return sum(row["packets_compressed"] for row in rows if row["class"] != "(all)")
 
+    def link_frames(self, site):
+        """The frames that these packets went in: several may share one."""
+        rows = self.ctl(site, "show", "compression")["compression"]
+        return sum(row["packets_compressed"] - row["packets_packed"] + row["packed_frames"]
+                   for row in rows if row["class"] != "(all)")
+
     def wait_peers_up(self, seconds=5):
         for site in "ab":
             wait_for(seconds, f"the peer of {site} is up",

@@ -35,10 +35,12 @@ INTO = {"b": "a2b", "a": "b2a"}  # the way to each site
 
 
 def config(_site, text):
-    """A second class that is compressed; datagrams of both."""
+    """A second class that is compressed; datagrams of both. Each has a frame of its own, as what
+    is counted by class are frames (pack_test.py has packing)."""
     text = replace_once(text, r"    compress = true; \}\n",
-                        "    compress = true; },\n"
-                        '  { name = "mail"; queue_size = "2 MB"; compress = true; }\n')
+                        "    compress = true; pack = false; },\n"
+                        '  { name = "mail"; queue_size = "2 MB"; compress = true; '
+                        "pack = false; }\n")
     return replace_once(
         text, r'^(?=  \{ match = \{ dscp = "ef")',
         '  { match = { proto = "udp"; dport = "6000-6049"; }; class = "web"; },\n'

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What worker_link.c has of packing (link/pack.h): several packets of a burst into one link frame,
+ * and those of a frame that came out of it again. Worker threads only.
+ */
+#ifndef SLUICE_WORKER_PACK_H
+#define SLUICE_WORKER_PACK_H
+
+#include "dataplane/worker_stages.h"
+
+static_assert(LINK_PACK_MAX <= BURST, "what is in a frame is a burst at most");
+
+/*
+ * Send pkts[0], which leaves for a live peer, in one frame together with packets behind it, where
+ * that takes fewer bytes. Then pkts[0] is the frame, those of the others that are in it are NULL,
+ * and it returns how many packets that are; else 0 and nothing has changed. No packet overtakes
+ * another one of its flow.
+ */
+unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struct worker_class *c);
+
+/*
+ * Decode the frame `in`, of which link_is_packed(), into as many packets as are in it: *n of out[],
+ * which has room for LINK_PACK_MAX, raw, as link_decode() gives one. Returns 0 or what
+ * link_decode() does, minus DROP_RX_NO_MBUF, too; then *n is 0.
+ */
+int worker_unpack(struct worker *w, const struct rte_mbuf *in, const struct link_path *path,
+	struct link_seq *lanes, struct rte_mbuf **out, unsigned *n, struct link_arrival *arrival);
+
+/*
+ * Share out the bytes of a frame among the packets that it carries: their pkt.wire_bytes, by their
+ * lengths; the overhead is the first one's, the others get PKT_PACKED.
+ */
+void worker_share_frame(uint32_t frame_bytes, struct rte_mbuf *const *pkts, unsigned n);
+
+#endif
