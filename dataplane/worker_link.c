@@ -426,15 +426,15 @@ static struct codec_method choose_method(struct worker *w, const struct rte_mbuf
 	const struct pkt *p = pkt_of(m);
 	const struct compress_class class = compress_for_link(
 		w->plan->class_codec[p->class_id], w->plan->policy->bridges[p->bridge].up_bps);
+	const uint8_t *payload = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off);
 	struct flow_codec *fc = &p->flow->codec;
+	struct codec_method method;
 
-	struct codec_method method =
-		compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
-
+	if (compress_long_shot(fc, payload, p->payload_len, path->codecs, &method))
+		return method;
+	method = compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
 	if (w->governor.step > 0 || path->dictionaries == 0 ||
-		!compress_should_look(fc,
-			rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off),
-			p->payload_len))
+		!compress_should_look(fc, payload, p->payload_len))
 		return method;
 	compress_found(
 		fc, codec_find_dictionary(w->codec, method, path->dictionaries, inner, inner_len));

@@ -124,6 +124,18 @@ struct codec_method compress_method(const struct flow_codec *fc, const struct co
 	return method;
 }
 
+bool compress_long_shot(const struct flow_codec *fc, const uint8_t *payload, uint32_t len,
+	uint8_t codecs, struct codec_method *method)
+{
+	if (fc->state != FLOW_CODEC_OFF || fc->back_off < COMPRESS_BACK_OFF_MAX ||
+		len < COMPRESS_SAMPLE_BYTES || !has(codecs, CODEC_LZ4) ||
+		!looks_random(payload, len))
+		return false;
+	*method = (struct codec_method){
+		.number = CODEC_LZ4, .effort = COMPRESS_LONG_SHOT_ACCELERATION};
+	return true;
+}
+
 bool compress_should_look(struct flow_codec *fc, const uint8_t *payload, uint32_t len)
 {
 	if (fc->look_in > 0) {

@@ -7,7 +7,8 @@
  * flow pauses for 1, 2, 4 ... 64 packets, one try after each pause; a success ends that. Where a
  * flow has not proven itself, a sample of the bytes' distribution goes before the try and finds
  * encrypted or compressed data at a sixth of the price. Only in the longest pause the sample is
- * left out: it would keep out for ever what repeats itself without looking uneven.
+ * left out: it would keep out for ever what repeats itself without looking uneven. There it says
+ * how much work the try is worth.
  */
 #ifndef SLUICE_COMPRESS_DECIDE_H
 #define SLUICE_COMPRESS_DECIDE_H
@@ -80,6 +81,16 @@ struct compress_class compress_for_link(struct compress_class class, uint64_t up
  */
 struct codec_method compress_method(const struct flow_codec *fc, const struct compress_class *class,
 	unsigned step, uint8_t codecs, uint16_t dictionaries);
+
+/*
+ * The try after the longest pause of a payload that still looks random: worth a quick look for what
+ * repeats, by LZ4 at COMPRESS_LONG_SHOT_ACCELERATION, and not the work of the class's codec and of
+ * looking for dictionaries, which would be most of what such flows cost. Instead of
+ * compress_method(): true, and *method, if so. The flow's worker.
+ */
+#define COMPRESS_LONG_SHOT_ACCELERATION 8
+bool compress_long_shot(const struct flow_codec *fc, const uint8_t *payload, uint32_t len,
+	uint8_t codecs, struct codec_method *method);
 
 /*
  * Is it time to look for the flow's dictionary? At its first packet, then after 8, 64, 512 and

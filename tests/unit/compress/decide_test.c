@@ -200,11 +200,44 @@ static void test_even_but_repeating(void)
 			frame[k] = (uint8_t)((k % 256) * 167 + 13);
 		if (compress_should_try(&fc, frame, PAYLOAD) != REASON_NONE)
 			continue;
-		n = compressor_lz4(c, frame, FRAME, blob, FRAME - 200, 1);
+		struct codec_method method = {.effort = 1};
+
+		/* A quick look is enough to find them. */
+		compress_long_shot(&fc, frame, PAYLOAD, 1u << CODEC_LZ4, &method);
+		n = compressor_lz4(c, frame, FRAME, blob, FRAME - 200, method.effort);
 		compress_result(&fc, FRAME, n > 0 ? (uint32_t)n + HEADERS : 0);
 		compressed += n > 0;
 	}
 	CU_ASSERT(compressed > 1800);
+}
+
+/* What the tries of a flow are worth that has long looked random. */
+static void test_long_shot(void)
+{
+	struct compressor *c = compressor_init(memory);
+	const uint8_t *payload = frame + FRAME - PAYLOAD;
+	struct codec_method method = {.number = CODEC_RAW};
+	struct flow_codec fc = {0};
+	struct costs costs = {0};
+	uint8_t all = UINT8_MAX;
+
+	data_fill(frame, FRAME, DATA_RANDOM, 1);
+	CU_ASSERT(!compress_long_shot(&fc, payload, PAYLOAD, all, &method));
+	for (uint64_t i = 0; i < 2000; i++)
+		packet(&fc, c, DATA_RANDOM, i, PAYLOAD, &costs);
+	CU_ASSERT(compress_long_shot(&fc, payload, PAYLOAD, all, &method));
+	CU_ASSERT_EQUAL(method.number, CODEC_LZ4);
+	CU_ASSERT_EQUAL(method.effort, COMPRESS_LONG_SHOT_ACCELERATION);
+	CU_ASSERT_EQUAL(method.dictionary, 0);
+
+	/* Not where the sample says little, nor for a peer without LZ4, nor what looks uneven. */
+	CU_ASSERT(!compress_long_shot(&fc, payload, COMPRESS_SAMPLE_BYTES - 1, all, &method));
+	CU_ASSERT(!compress_long_shot(&fc, payload, PAYLOAD, 1u << CODEC_ZSTD, &method));
+	data_fill(frame, FRAME, DATA_TEXT, 1);
+	CU_ASSERT(!compress_long_shot(&fc, payload, PAYLOAD, all, &method));
+	compress_result(&fc, FRAME, FRAME / 2);
+	data_fill(frame, FRAME, DATA_RANDOM, 2);
+	CU_ASSERT(!compress_long_shot(&fc, payload, PAYLOAD, all, &method));
 }
 
 /* The sample itself: wrong in either direction how often? */
@@ -324,4 +357,4 @@ UNIT_TESTS("compress-decide", {"how to compress", test_method}, {"by the link's 
 	{"pauses are those promised", test_pauses}, {"thresholds", test_thresholds},
 	{"small packets do not count", test_small}, {"a change of content is found", test_change},
 	{"even but repeating bytes are found", test_even_but_repeating},
-	{"the sample errs rarely", test_sample})
+	{"long shots", test_long_shot}, {"the sample errs rarely", test_sample})
