@@ -52,8 +52,7 @@ def seen_in_the_wan(lab, family):
         udp.client.setsockopt(*option, EF << 2 | ECT0)
         with lab.captured("r1", "wan0", hosts) as lines:
             need(udp.exchange(20, datagram)[0] == 20, "datagrams are missing")
-    word = "proto" if family == 4 else "next-header"
-    frames = [line for line in lines if re.search(word + r" \S+ \(108\)", line)]
+    frames = [line for line in lines if re.search(r"(proto|next-header) [^,]*\(108\)", line)]
     need(len(frames) >= 19, f"{len(frames)} frames of protocol 108: {lines[-2:]}")
     for line in frames:
         need(re.search(r"(tos 0xba|class 0xba),", line) and re.search(r"(ttl|hlim) 63,", line),
@@ -70,9 +69,9 @@ def marked_on_the_way(lab, family):
     what = "ip protocol" if family == 4 else "ip6 nexthdr"
     ecn = "ip" if family == 4 else "ip6"
     before = lab.compressed_packets("a")
-    lab.run("r1", "nft", "add table inet mark; add chain inet mark on_way "
+    lab.run("r1", "nft", "add table inet marks; add chain inet marks on_way "
             "{ type filter hook forward priority 0; }; "
-            f"add rule inet mark on_way {what} {IPCOMP} {ecn} ecn set ce")
+            f"add rule inet marks on_way {what} {IPCOMP} {ecn} ecn set ce")
     try:
         with Udp(lab, family, echo=False) as udp:
             udp.client.setsockopt(level, option, EF << 2 | ECT0)
@@ -84,7 +83,7 @@ def marked_on_the_way(lab, family):
                 tos = control[0][2][0]
                 need(tos == EF << 2 | CE, f"came with traffic class {tos:#x}")
     finally:
-        lab.run("r1", "nft", "delete table inet mark")
+        lab.run("r1", "nft", "delete table inet marks")
     need(lab.compressed_packets("a") - before >= 20, "A did not compress")
 
 

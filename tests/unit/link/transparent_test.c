@@ -550,12 +550,13 @@ static void test_foreign(void)
 	rte_pktmbuf_free(out);
 }
 
-/* A store's acknowledgement comes by the tunnel only. */
+/* A store's acknowledgement comes by the tunnel only, however well it is made. */
 static void test_no_acknowledgement(void)
 {
 	struct rte_mbuf *in = frames_inner(4, 0, DATA_TEXT, 1000, 0, 0, 4), *frame, *out;
 	struct link_path path[2];
 	struct link_tx tx;
+	uint64_t key;
 	uint8_t *shim;
 
 	set_up(path, true);
@@ -565,7 +566,13 @@ static void test_no_acknowledgement(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(frame);
 	out = rte_pktmbuf_alloc(frames_pool());
 	shim = rte_pktmbuf_mtod_offset(frame, uint8_t *, 14 + 20 + 4);
-	link_put32(shim, LINK_VERSION << 30 | LINK_CODEC_STORE << 27 | 18 << 14);
+	link_put32(shim,
+		LINK_VERSION << 30 | LINK_CODEC_STORE << 27 | LINK_FLAG_ROUTED << 26 | 18 << 14);
+	link_put32(shim + 12, 0);
+	key = link_transparent_key(path[0].tx_key, shim - 24, true);
+	key = XXH3_64bits_withSeed(shim, LINK_SHIM_BYTES, key);
+	link_put32(shim + 12, (uint32_t)XXH3_64bits_withSeed(shim + LINK_SHIM_BYTES,
+				      frame->data_len - 38u - LINK_SHIM_BYTES, key));
 	CU_ASSERT_EQUAL(arrive(frame, &path[1], out), -DROP_LINK_BAD_SHIM);
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(frame);
