@@ -299,13 +299,17 @@ static bool may_bypass(const struct worker *w)
 	return true;
 }
 
-/* From steer to tx: packets that have been decoded, a burst at most. `mark` is where their way
- * began. */
-static void carry_plain(
-	struct worker *w, struct rte_mbuf **pkts, unsigned n, const struct cost_mark *mark)
+/* From decode to tx: packets that have been parsed, from a queue or from another worker. `mark` is
+ * where their way began. Goes on at received[*done]: link frames may hold several packets, and then
+ * it takes more than one burst of them. */
+static void carry(struct worker *w, struct rte_mbuf **received, unsigned count, unsigned *done,
+	struct cost_mark *mark)
 {
-	struct rte_mbuf *out[BURST];
+	struct rte_mbuf *pkts[BURST], *out[BURST];
 
+	if (unlikely(*done > 0))
+		cost_begin(w, mark);
+	unsigned n = stage_decode(w, received, count, done, pkts);
 	if (w->daemon->worker_count > 1)
 		n = stage_steer(w, pkts, n);
 	if (n == 0)
@@ -330,26 +334,6 @@ static void carry_plain(
 	n = stage_compress(w, out, n);
 	transmit(w, out, n);
 	cost_end(w, mark, cost, n);
-}
-
-/* From decode to tx: packets that have been parsed, from a queue or from another worker. */
-static void carry(
-	struct worker *w, struct rte_mbuf **pkts, unsigned n, const struct cost_mark *mark)
-{
-	struct rte_mbuf *decoded[BURST];
-	struct cost_mark next;
-
-	if (likely(!stage_decode_is_due(pkts, n))) {
-		carry_plain(w, pkts, n, mark);
-		return;
-	}
-	/* Frames may hold several packets: then it is more than one burst. */
-	for (unsigned done = 0; done < n; mark = &next) {
-		unsigned count = stage_decode(w, pkts, n, &done, decoded);
-
-		carry_plain(w, decoded, count, mark);
-		cost_begin(w, &next);
-	}
 }
 
 /* Take over a new plan: the buckets and queues go on under it. A change of many classes takes the
@@ -391,7 +375,8 @@ static unsigned poll_once(struct worker *w)
 		if (n == 0)
 			break;
 		cost_begin(w, &mark);
-		carry(w, pkts, n, &mark);
+		for (unsigned done = 0; done < n;)
+			carry(w, pkts, n, &done, &mark);
 		moved += n;
 	}
 	for (unsigned i = 0; i < w->rx_count; i++) {
@@ -401,7 +386,8 @@ static unsigned poll_once(struct worker *w)
 		if (n == 0)
 			continue;
 		stage_parse(w, &w->rx[i], pkts, n);
-		carry(w, pkts, n, &mark);
+		for (unsigned done = 0; done < n;)
+			carry(w, pkts, n, &done, &mark);
 		moved += n;
 	}
 	moved += stage_schedule(w);

@@ -252,7 +252,16 @@ unsigned stage_decode(
 	struct worker *w, struct rte_mbuf **pkts, unsigned n, unsigned *done, struct rte_mbuf **out)
 {
 	uint64_t start = stage_begin(w);
-	unsigned kept = 0, decoded = 0;
+	unsigned flags = 0, kept = 0, decoded = 0;
+
+	for (unsigned i = *done; i < n; i++)
+		flags |= pkt_of(pkts[i])->flags;
+	if (likely(!(flags & PKT_FOR_US))) {
+		kept = n - *done;
+		memcpy(out, pkts + *done, kept * sizeof(*out));
+		*done = n;
+		return kept;
+	}
 
 	while (*done < n && kept + (is_packed(pkts[*done]) ? LINK_PACK_MAX : 1) <= BURST) {
 		struct rte_mbuf *m = pkts[(*done)++];

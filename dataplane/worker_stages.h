@@ -67,16 +67,6 @@ static inline void worker_hand_over(struct worker *w, unsigned owner, struct rte
 	w->counters->steered_out++;
 }
 
-/* Is there anything in the burst for decode? */
-static inline bool stage_decode_is_due(struct rte_mbuf **pkts, unsigned n)
-{
-	unsigned flags = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		flags |= pkt_of(pkts[i])->flags;
-	return flags & PKT_FOR_US;
-}
-
 /* decode: frames for the in-path address leave the burst; link frames of this worker's lanes are
  * replaced by what they carry, which may be several packets each. Goes on with pkts[*done] and puts
  * at most BURST packets into out[], in order; returns how many. Call it until *done is n. */

@@ -51,18 +51,22 @@ void pack_single(struct pack_estimate *e, uint32_t len, uint32_t blob_len)
 
 void pack_fitted(struct pack_estimate *e, uint32_t len, uint32_t blob_len)
 {
-	e->share = (uint8_t)((e->share + share_of(len, blob_len)) / 2);
+	uint8_t share = share_of(len, blob_len);
+
+	/* By the worse ones of late: what does not fit costs more than room that is left. */
+	e->share = share >= e->share ? share : (uint8_t)(e->share - (e->share - share + 7) / 8);
 	if (e->back_off > 0)
 		e->back_off--;
 }
 
 void pack_failed(struct pack_estimate *e, unsigned packets)
 {
-	/* By an eighth; doubled where that was not enough. */
+	/* A little less at once; where that was not enough, half of it, and not at once. */
 	uint32_t share = e->share + (e->back_off == 0 ? e->share / 8u + 1 : e->share);
 
 	e->share = (uint8_t)(share < UINT8_MAX ? share : UINT8_MAX);
-	skip(e, packets << e->back_off);
+	if (e->back_off > 0)
+		skip(e, packets << (e->back_off - 1));
 	if (e->back_off < PACK_BACK_OFF_MAX)
 		e->back_off++;
 }

@@ -42,7 +42,7 @@ void pack_single(struct pack_estimate *e, uint32_t len, uint32_t blob_len);
 /* Packets together did. */
 void pack_fitted(struct pack_estimate *e, uint32_t len, uint32_t blob_len);
 
-/* `packets` of them did not fit: they all go by themselves now. */
+/* `packets` of them did not fit. If that was no exception they go by themselves now. */
 void pack_failed(struct pack_estimate *e, unsigned packets);
 
 #endif

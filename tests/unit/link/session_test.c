@@ -370,6 +370,27 @@ static void test_dictionaries(void)
 	CU_ASSERT(path.codecs == LINK_CODECS && path.dictionaries == 0);
 }
 
+/* Several packets in a frame: only where the peer's hello says that it understands them. */
+static void test_packs(void)
+{
+	struct link_path path;
+
+	set_up(1);
+	link_session_fill_path(&w.end[0].s, &path);
+	CU_ASSERT(!path.packs);
+	boot(0);
+	boot(1);
+	run(w.now_ns + SECOND);
+	CU_ASSERT(both_up());
+	for (int i = 0; i < 2; i++) {
+		link_session_fill_path(&w.end[i].s, &path);
+		CU_ASSERT(path.packs);
+	}
+	w.end[0].s.peer.flags &= (uint8_t)~LINK_HELLO_PACKS;
+	link_session_fill_path(&w.end[0].s, &path);
+	CU_ASSERT(!path.packs && path.alive);
+}
+
 /* Anything at random, for an hour of virtual time; and peace in the end. */
 static void test_chaos(void)
 {
@@ -421,4 +442,5 @@ UNIT_TESTS("link-session", {"two ends come up", test_up}, {"configuration is che
 	{"a restarted peer is back in two hellos", test_restart}, {"the peer's clock", test_offset},
 	{"reports and announcements", test_report},
 	{"codecs and dictionaries in common", test_dictionaries},
-	{"transparent framing in common", test_transparent}, {"chaos ends in order", test_chaos})
+	{"transparent framing in common", test_transparent},
+	{"several packets in a frame", test_packs}, {"chaos ends in order", test_chaos})
