@@ -61,7 +61,7 @@ struct option {
 #define OPTION_BURST_NS_MIN 10000
 #define OPTION_BURST_NS_MAX 1000000000
 /* The most options that a group has. */
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 40
 
 struct option_group {
 	const char *name; /* at the top of the file; "match" within a rule */

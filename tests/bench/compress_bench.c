@@ -23,7 +23,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/compress/codec.h"
-#include "tests/bench/history_lane.h"
+#include "tests/bench/epoch_lane.h"
 
 #define HEADER_BYTES 8
 #define FLOW_BYTES (256 * 1024)
@@ -177,13 +177,13 @@ static void keep_least(uint64_t *least, uint64_t cycles)
 }
 
 /* The same by a lane that acknowledges. Each packet is decoded at once, or lost. */
-static void pass_history(
+static void pass_epochs(
 	const struct scheme *s, const struct kind *k, uint32_t packet, struct figures *f)
 {
 	struct codec_method method = s->method;
 	uint32_t count = k->len / packet / RUN * RUN, in_flow = FLOW_BYTES / packet;
 
-	history_lane_start(codec, dictionaries, k->bytes, count * packet, packet,
+	epoch_lane_start(codec, dictionaries, k->bytes, count * packet, packet,
 		s->by == HISTORY_LOSS ? LOSS_PERMILLE : 0);
 	f->packets = count;
 	f->wire_bytes = f->decoded = 0;
@@ -198,7 +198,7 @@ static void pass_history(
 				find_dictionary(&method, k->bytes + i * packet, packet);
 			}
 			encode_cycles += rte_rdtsc_precise() - begin;
-			struct history_lane_result r = history_lane_send(
+			struct epoch_lane_result r = epoch_lane_send(
 				i, i / in_flow, method, packet - HEADER_BYTES, ANSWER_DELAY_BYTES);
 			encode_cycles += r.encode_cycles;
 			decode_cycles += r.decode_cycles;
@@ -218,7 +218,7 @@ static void pass(const struct scheme *s, const struct kind *k, uint32_t packet, 
 	static uint8_t out[2048];
 
 	if (s->by >= HISTORY) {
-		pass_history(s, k, packet, f);
+		pass_epochs(s, k, packet, f);
 		return;
 	}
 	f->packets = count;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * compress/history*.c in virtual time: two ends of a lane over a channel that loses, doubles and
+ * compress/epoch*.c in virtual time: two ends of a lane over a channel that loses, doubles and
  * reorders packets, offers and answers, with either end beginning anew. Whatever happens, a packet
  * comes out as it went in or not at all; without reordering beyond what buffers rest, it does.
  */
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "dataplane/compress/flow_codec.h"
-#include "dataplane/compress/history.h"
+#include "dataplane/compress/epoch.h"
 #include "tests/unit/compress/data.h"
 #include "tests/unit/unit.h"
 
@@ -19,7 +19,7 @@
 #define LANE 3
 #define LANES 5
 #define FLOWS 40
-#define SLOTS (HISTORY_SLOTS * 8) /* of a lane */
+#define SLOTS (EPOCH_SLOTS * 8) /* of a lane */
 
 enum kind { DATA, OFFER, ANSWER };
 
@@ -45,8 +45,8 @@ static struct {
 
 static struct store_sender *store_tx;
 static struct store_receiver *store_rx;
-static struct history_sender *tx;
-static struct history_receiver *rx;
+static struct epoch_sender *tx;
+static struct epoch_receiver *rx;
 static struct dictionaries *dictionaries;
 static struct codec *codec;
 static uint8_t *texts[FLOWS];
@@ -63,7 +63,7 @@ static void *zeros(uint64_t bytes)
 static void start_sender(uint32_t session_id)
 {
 	store_sender_start(store_tx, session_id, LANES, UINT32_MAX);
-	history_sender_start(tx);
+	epoch_sender_start(tx);
 	w.session_id = session_id;
 	w.next = 0;
 }
@@ -71,7 +71,7 @@ static void start_sender(uint32_t session_id)
 static void start_receiver(uint32_t session_id)
 {
 	store_receiver_start(store_rx, session_id, LANES);
-	history_receiver_start(rx);
+	epoch_receiver_start(rx);
 	w.receiver_session = session_id;
 }
 
@@ -92,10 +92,10 @@ static void set_up(struct codec_method method, uint64_t seed)
 		store_memory_init(&store_rx->memory, zeros(store_memory_bytes(slots, slot, false)),
 			slots, slot, false);
 		store_tx->workers = store_rx->workers = 1;
-		history_sender_init(tx, zeros(history_memory_bytes(slots, true)), slots,
-			dictionaries, store_tx);
-		history_receiver_init(rx, zeros(history_memory_bytes(slots, false)), slots,
-			dictionaries, store_rx);
+		epoch_sender_init(
+			tx, zeros(epoch_memory_bytes(slots, true)), slots, dictionaries, store_tx);
+		epoch_receiver_init(
+			rx, zeros(epoch_memory_bytes(slots, false)), slots, dictionaries, store_rx);
 		for (unsigned i = 0; i < FLOWS; i++) {
 			texts[i] = malloc(TEXT);
 			data_fill(texts[i], TEXT, DATA_TEXT, i);
@@ -155,19 +155,19 @@ static void transmit(uint32_t flow, const uint8_t *payload, uint32_t payload_len
 	memcpy(f.original + HEADER, payload, payload_len);
 	store_find(store_tx, LANE, &p, f.seq, &fc);
 	f.number = w.method.number;
-	n = history_encode(tx, LANE, &p, codec, w.method, f.blob, p.len - 50, w.now_ns, &f.number);
+	n = epoch_encode(tx, LANE, &p, codec, w.method, f.blob, p.len - 50, w.now_ns, &f.number);
 	w.by_history += n > 0;
 	if (n == 0)
 		n = codec_encode(codec, w.method, p.bytes, p.len, f.blob, p.len - 50);
 	f.blob_len = n > 0 ? (uint32_t)n : 0;
 	store_keep(store_tx, LANE, &p, f.seq, w.now_ns);
-	history_keep(tx, LANE, &p, f.seq, w.method, w.now_ns);
+	epoch_keep(tx, LANE, &p, f.seq, w.method, w.now_ns);
 	w.in_bytes += p.len;
 	w.wire_bytes += f.blob_len > 0 ? f.blob_len : p.len;
 	put(&f);
-	while ((f.blob_len = history_offer(tx, f.blob, &lane, w.now_ns)) > 0) {
+	while ((f.blob_len = epoch_offer(tx, f.blob, &lane, w.now_ns)) > 0) {
 		CU_ASSERT_EQUAL(lane, LANE);
-		CU_ASSERT(f.blob_len <= HISTORY_OFFER_MAX);
+		CU_ASSERT(f.blob_len <= EPOCH_OFFER_MAX);
 		f.kind = OFFER;
 		f.seq = w.next++;
 		w.wire_bytes += f.blob_len;
@@ -181,7 +181,7 @@ static void answer(uint32_t len, const uint8_t *bytes)
 
 	if (len == 0)
 		return;
-	CU_ASSERT_FATAL(len <= HISTORY_ANSWER_MAX);
+	CU_ASSERT_FATAL(len <= EPOCH_ANSWER_MAX);
 	f.kind = ANSWER;
 	f.session_id = w.receiver_session;
 	f.blob_len = len;
@@ -192,22 +192,22 @@ static void answer(uint32_t len, const uint8_t *bytes)
 static void receive(const struct frame *f)
 {
 	static uint8_t out[PACKET];
-	uint8_t *blob = malloc(f->blob_len + 1), bytes[HISTORY_ANSWER_MAX];
+	uint8_t *blob = malloc(f->blob_len + 1), bytes[EPOCH_ANSWER_MAX];
 	int rc = 0;
 
 	memcpy(blob, f->blob, f->blob_len); /* of its size: ASan watches */
 	if (f->kind == ANSWER) {
 		if (f->session_id == w.session_id)
-			history_answered(tx, LANE, blob, f->blob_len, w.now_ns);
+			epoch_answered(tx, LANE, blob, f->blob_len, w.now_ns);
 	} else if (f->session_id != w.receiver_session) {
 		/* Its check would not verify. */
 	} else if (f->kind == OFFER) {
-		answer(history_offered(rx, LANE, blob, f->blob_len, bytes), bytes);
+		answer(epoch_offered(rx, LANE, blob, f->blob_len, bytes), bytes);
 	} else {
 		if (f->blob_len == 0)
 			memcpy(out, f->original, f->len);
 		else if (f->number == CODEC_LZ4_HISTORY || f->number == CODEC_ZSTD_HISTORY)
-			rc = history_expand(rx, LANE, codec, f->number, blob, f->blob_len, out,
+			rc = epoch_expand(rx, LANE, codec, f->number, blob, f->blob_len, out,
 				f->len, w.now_ns);
 		else
 			rc = codec_decode(codec, f->number, blob, f->blob_len, out, f->len);
@@ -219,7 +219,7 @@ static void receive(const struct frame *f)
 			store_received(store_rx, LANE, f->seq, out, f->len, w.now_ns);
 		}
 		if (rc != 0)
-			answer(history_refusal(rx, LANE, bytes), bytes);
+			answer(epoch_refusal(rx, LANE, bytes), bytes);
 	}
 	free(blob);
 }
@@ -349,7 +349,7 @@ static void test_refused(void)
 	set_up(methods[0], 13);
 	send(0, 1, 300);
 	CU_ASSERT(w.by_history > 50);
-	history_receiver_start(rx);
+	epoch_receiver_start(rx);
 	send(0, 1, 300);
 	CU_ASSERT(w.wrong == 0);
 	CU_ASSERT(w.missing > 0 && w.missing <= 250); /* a round trip and a half at most */
@@ -404,22 +404,22 @@ static void test_none(void)
 	uint8_t out[1000], number;
 
 	set_up(methods[0], 23);
-	CU_ASSERT_EQUAL(history_count(HISTORY_SLOTS - 1), 0);
-	CU_ASSERT_EQUAL(history_memory_bytes(0, true) + history_memory_bytes(0, false), 0);
+	CU_ASSERT_EQUAL(epoch_count(EPOCH_SLOTS - 1), 0);
+	CU_ASSERT_EQUAL(epoch_memory_bytes(0, true) + epoch_memory_bytes(0, false), 0);
 	CU_ASSERT_EQUAL(
-		history_encode(tx, 15, &p, codec, methods[0], out, sizeof(out), 1, &number), 0);
-	history_keep(tx, 15, &p, 0, methods[0], 1);
-	CU_ASSERT_EQUAL(history_offered(rx, 15, texts[0], 20, out), 0);
-	CU_ASSERT_EQUAL(history_expand(rx, 15, codec, CODEC_LZ4_HISTORY, texts[0], 20, out, 10, 1),
-		-EBADMSG);
-	CU_ASSERT_EQUAL(history_refusal(rx, 15, out), 0);
+		epoch_encode(tx, 15, &p, codec, methods[0], out, sizeof(out), 1, &number), 0);
+	epoch_keep(tx, 15, &p, 0, methods[0], 1);
+	CU_ASSERT_EQUAL(epoch_offered(rx, 15, texts[0], 20, out), 0);
+	CU_ASSERT_EQUAL(
+		epoch_expand(rx, 15, codec, CODEC_LZ4_HISTORY, texts[0], 20, out, 10, 1), -EBADMSG);
+	CU_ASSERT_EQUAL(epoch_refusal(rx, 15, out), 0);
 }
 
 /* Bytes that are no offers, answers or blobs, or changed ones. */
 static void test_hostile(void)
 {
 	static const uint32_t lens[] = {0, 1, 2, 4, 5, 11, 12, 13, 30, 300};
-	uint8_t answer_bytes[HISTORY_ANSWER_MAX], out[PACKET];
+	uint8_t answer_bytes[EPOCH_ANSWER_MAX], out[PACKET];
 
 	for (unsigned i = 0; i < METHODS; i++) {
 		set_up(methods[i], 29);
@@ -440,19 +440,19 @@ static void test_hostile(void)
 					3);
 			}
 			if (n % 8 >= 4 && len > 6) {
-				bytes[0] = n % 16 < 8 ? HISTORY_OFFER : HISTORY_ANSWER;
+				bytes[0] = n % 16 < 8 ? EPOCH_OFFER : EPOCH_ANSWER;
 				bytes[1] %= 16;
 				bytes[6] %= 40;
 				if (len > 7)
 					bytes[7] = 0;
 			}
-			uint32_t made = history_offered(rx, LANE, bytes, len, answer_bytes);
-			CU_ASSERT(made <= HISTORY_ANSWER_MAX);
-			history_answered(tx, LANE, bytes, len, w.now_ns);
-			history_expand(rx, LANE, codec,
+			uint32_t made = epoch_offered(rx, LANE, bytes, len, answer_bytes);
+			CU_ASSERT(made <= EPOCH_ANSWER_MAX);
+			epoch_answered(tx, LANE, bytes, len, w.now_ns);
+			epoch_expand(rx, LANE, codec,
 				n % 3 ? CODEC_LZ4_HISTORY : CODEC_ZSTD_HISTORY, bytes, len, out,
 				n % 1500, w.now_ns);
-			while (history_refusal(rx, LANE, answer_bytes) > 0)
+			while (epoch_refusal(rx, LANE, answer_bytes) > 0)
 				;
 			free(bytes);
 		}
@@ -465,7 +465,7 @@ static void test_hostile(void)
 	}
 }
 
-UNIT_TESTS("compress-history", {"it gains, and needs no lost packet", test_gain},
+UNIT_TESTS("compress-epoch", {"it gains, and needs no lost packet", test_gain},
 	{"half of everything is lost", test_heavy_loss},
 	{"reordering and duplicates", test_reorder}, {"either end begins anew", test_restart},
 	{"a refused epoch", test_refused}, {"the heaviest flows have it", test_heaviest},

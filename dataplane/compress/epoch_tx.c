@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The sender's half of acknowledged history (history.h): which flows have one, when it is renewed,
+ * The sender's half of acknowledged history (epoch.h): which flows have one, when it is renewed,
  * and compressing against it.
  */
 #include <string.h>
 
-#include "dataplane/compress/history_private.h"
+#include "dataplane/compress/epoch_private.h"
 
 #define WAYS 8 /* histories that a flow may have one of */
 /* So heavy a flow gets at most: others can have its place after as many bytes. */
@@ -24,24 +24,24 @@
 /* A buffer that packets have referred to is left in peace for this long. */
 #define REST_NS UINT64_C(5000000)
 
-#define NONE HISTORY_BUFFERS
+#define NONE EPOCH_BUFFERS
 
-static struct history_content *content_of(const struct history_sender *h, uint32_t index)
+static struct epoch_content *content_of(const struct epoch_sender *h, uint32_t index)
 {
-	return (struct history_content *)(h->memory + index * history_tx_stride());
+	return (struct epoch_content *)(h->memory + index * epoch_tx_stride());
 }
 
-static uint32_t name_of(const struct history_sender *h, unsigned lane, uint32_t index,
+static uint32_t name_of(const struct epoch_sender *h, unsigned lane, uint32_t index,
 	uint32_t buffer, uint32_t generation)
 {
-	return history_name((index - h->lane[lane].first) * HISTORY_BUFFERS + buffer, generation);
+	return epoch_name((index - h->lane[lane].first) * EPOCH_BUFFERS + buffer, generation);
 }
 
 /* The flow's set: *first and how many. */
 static uint32_t set_of(
-	const struct history_sender *h, unsigned lane, uint32_t flow_hash, uint32_t *first)
+	const struct epoch_sender *h, unsigned lane, uint32_t flow_hash, uint32_t *first)
 {
-	const struct history_lane *l = &h->lane[lane];
+	const struct epoch_lane *l = &h->lane[lane];
 	uint32_t sets = l->count / WAYS;
 
 	*first = l->first;
@@ -54,7 +54,7 @@ static uint32_t set_of(
 
 /* The flow's history, -1: it has none. */
 static int64_t find(
-	const struct history_sender *h, unsigned lane, uint32_t flow_hash, uint32_t domain)
+	const struct epoch_sender *h, unsigned lane, uint32_t flow_hash, uint32_t domain)
 {
 	uint32_t first, n = set_of(h, lane, flow_hash, &first);
 
@@ -66,7 +66,7 @@ static int64_t find(
 }
 
 /* Forget what the history says of a flow; not what it has named buffers. */
-static void empty(struct history *e)
+static void empty(struct epoch_flow *e)
 {
 	e->current = e->offered = NONE;
 	e->recent_count = 0;
@@ -77,10 +77,10 @@ static void empty(struct history *e)
  * that much of its weight, and its place when nothing is left (Misra and Gries, 1982): so who has
  * one is heavier than who has not. */
 static int64_t compete(
-	struct history_sender *h, unsigned lane, const struct store_packet *p, uint32_t now_ms)
+	struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t now_ms)
 {
 	uint32_t first, n = set_of(h, lane, p->flow_hash, &first), lightest = first;
-	struct history_key *key;
+	struct epoch_key *key;
 
 	if (n == 0)
 		return -1;
@@ -95,21 +95,21 @@ static int64_t compete(
 		key->weight -= p->len;
 		return -1;
 	}
-	*key = (struct history_key){.flow_hash = p->flow_hash, .domain = p->domain};
+	*key = (struct epoch_key){.flow_hash = p->flow_hash, .domain = p->domain};
 	empty(&h->histories[lightest]);
 	h->counts.flows++;
 	return lightest;
 }
 
-int history_encode(struct history_sender *h, unsigned lane, const struct store_packet *p,
+int epoch_encode(struct epoch_sender *h, unsigned lane, const struct store_packet *p,
 	struct codec *codec, struct codec_method method, uint8_t *out, uint32_t room,
 	uint64_t now_ns, uint8_t *number)
 {
 	int64_t index = find(h, lane, p->flow_hash, p->domain);
-	struct history *e;
+	struct epoch_flow *e;
 	int n;
 
-	if (index < 0 || room <= HISTORY_NAME_BYTES)
+	if (index < 0 || room <= EPOCH_NAME_BYTES)
 		return 0;
 	e = &h->histories[index];
 	if (e->current == NONE ||
@@ -119,27 +119,27 @@ int history_encode(struct history_sender *h, unsigned lane, const struct store_p
 		*number = CODEC_ZSTD_HISTORY;
 		/* With the level that it was made ready for. */
 		n = zstd_compress(codec_zstd(codec), e->zstd, p->bytes, p->len,
-			out + HISTORY_NAME_BYTES, room - HISTORY_NAME_BYTES, e->effort);
+			out + EPOCH_NAME_BYTES, room - EPOCH_NAME_BYTES, e->effort);
 	} else {
 		*number = CODEC_LZ4_HISTORY;
 		n = compressor_lz4_dictionary(codec_compressor(codec), e->lz4, p->bytes, p->len,
-			out + HISTORY_NAME_BYTES, room - HISTORY_NAME_BYTES, method.effort);
+			out + EPOCH_NAME_BYTES, room - EPOCH_NAME_BYTES, method.effort);
 	}
 	if (n <= 0)
 		return 0;
 	store_put(out, name_of(h, lane, (uint32_t)index, e->current, e->current_generation),
-		HISTORY_NAME_BYTES);
+		EPOCH_NAME_BYTES);
 	e->used_ns[e->current] = now_ns;
 	h->counts.used++;
-	return n + HISTORY_NAME_BYTES;
+	return n + EPOCH_NAME_BYTES;
 }
 
 /* Put the history on the list of those whose offer is due. */
-static void make_due(struct history_sender *h, unsigned lane, uint32_t index)
+static void make_due(struct epoch_sender *h, unsigned lane, uint32_t index)
 {
-	unsigned at = (h->due_at + h->due_count) % HISTORY_DUE;
+	unsigned at = (h->due_at + h->due_count) % EPOCH_DUE;
 
-	if (h->histories[index].is_due || h->due_count == HISTORY_DUE)
+	if (h->histories[index].is_due || h->due_count == EPOCH_DUE)
 		return;
 	h->histories[index].is_due = true;
 	h->due[at].index = index;
@@ -148,9 +148,9 @@ static void make_due(struct history_sender *h, unsigned lane, uint32_t index)
 }
 
 /* Is there enough that is new? */
-static bool wants_offer(const struct history_sender *h, uint32_t index)
+static bool wants_offer(const struct epoch_sender *h, uint32_t index)
 {
-	const struct history *e = &h->histories[index];
+	const struct epoch_flow *e = &h->histories[index];
 	uint32_t most = e->wanted_number == CODEC_ZSTD ? RENEW_ZSTD_BYTES : RENEW_LZ4_BYTES;
 	uint32_t need = e->current == NONE ? FIRST_BYTES : content_of(h, index)->len;
 
@@ -160,20 +160,20 @@ static bool wants_offer(const struct history_sender *h, uint32_t index)
 }
 
 /* No answer has come in time. */
-static bool is_lost(const struct history *e, uint64_t now_ns)
+static bool is_lost(const struct epoch_flow *e, uint64_t now_ns)
 {
 	uint64_t limit_ns = e->answer_ns == 0 ? ANSWER_FIRST_NS : 2 * e->answer_ns;
 
 	return now_ns - e->offered_ns > (limit_ns > ANSWER_MIN_NS ? limit_ns : ANSWER_MIN_NS);
 }
 
-void history_keep(struct history_sender *h, unsigned lane, const struct store_packet *p,
-	uint32_t seq, struct codec_method method, uint64_t now_ns)
+void epoch_keep(struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t seq,
+	struct codec_method method, uint64_t now_ns)
 {
 	uint32_t now_ms = (uint32_t)(now_ns / 1000000);
 	int64_t index = find(h, lane, p->flow_hash, p->domain);
-	struct history_key *key;
-	struct history *e;
+	struct epoch_key *key;
+	struct epoch_flow *e;
 
 	if (index < 0 && method.number != CODEC_RAW)
 		index = compete(h, lane, p, now_ms);
@@ -183,8 +183,8 @@ void history_keep(struct history_sender *h, unsigned lane, const struct store_pa
 	e = &h->histories[index];
 	key->weight = key->weight < WEIGHT_MAX ? key->weight + p->len : WEIGHT_MAX;
 	key->used_ms = now_ms;
-	e->recent[e->recent_at++ % HISTORY_PACKETS] = seq;
-	if (e->recent_count < HISTORY_PACKETS)
+	e->recent[e->recent_at++ % EPOCH_PACKETS] = seq;
+	if (e->recent_count < EPOCH_PACKETS)
 		e->recent_count++;
 	e->header_len = p->header_len < UINT8_MAX ? (uint8_t)p->header_len : UINT8_MAX;
 	if (method.number == CODEC_RAW)
@@ -202,11 +202,11 @@ void history_keep(struct history_sender *h, unsigned lane, const struct store_pa
 }
 
 /* The buffer that has rested longest, if that is long enough. */
-static unsigned free_buffer(const struct history *e, uint64_t now_ns)
+static unsigned free_buffer(const struct epoch_flow *e, uint64_t now_ns)
 {
 	unsigned best = NONE;
 
-	for (unsigned i = 0; i < HISTORY_BUFFERS; i++) {
+	for (unsigned i = 0; i < EPOCH_BUFFERS; i++) {
 		if (i == e->current || (e->used_ns[i] != 0 && now_ns - e->used_ns[i] < REST_NS))
 			continue;
 		if (best == NONE || e->used_ns[i] < e->used_ns[best])
@@ -216,17 +216,17 @@ static unsigned free_buffer(const struct history *e, uint64_t now_ns)
 }
 
 /* Fill the list with the flow's last packets, as many as there is room for. */
-static void choose_packets(const struct history_source *source, struct history *e)
+static void choose_packets(const struct epoch_source *source, struct epoch_flow *e)
 {
-	struct history_list *list = &e->offer;
-	uint32_t left = HISTORY_BYTES, next = 0;
+	struct epoch_list *list = &e->offer;
+	uint32_t left = EPOCH_BYTES, next = 0;
 
 	list->count = 0;
 	list->skip = e->header_len;
 	list->dictionary = e->wanted_dictionary;
 	for (uint32_t i = 1; i <= e->recent_count; i++) {
-		uint32_t seq = e->recent[(uint16_t)(e->recent_at - i) % HISTORY_PACKETS];
-		const struct store_slot *slot = history_slot(source, seq);
+		uint32_t seq = e->recent[(uint16_t)(e->recent_at - i) % EPOCH_PACKETS];
+		const struct store_slot *slot = epoch_slot(source, seq);
 
 		if (slot == NULL || slot->len > left ||
 			(i > 1 && (next - seq == 0 || next - seq > 0x7fff)))
@@ -243,13 +243,13 @@ static void choose_packets(const struct history_source *source, struct history *
 	}
 }
 
-static uint32_t write_offer(const struct history_list *list, uint32_t name, uint8_t *out)
+static uint32_t write_offer(const struct epoch_list *list, uint32_t name, uint8_t *out)
 {
 	uint8_t *p = out;
 
-	p = store_put(p, HISTORY_OFFER, 1);
+	p = store_put(p, EPOCH_OFFER, 1);
 	p = store_put(p, list->dictionary, 1);
-	p = store_put(p, name, HISTORY_NAME_BYTES);
+	p = store_put(p, name, EPOCH_NAME_BYTES);
 	p = store_put(p, list->skip, 1);
 	p = store_put(p, list->count, 1);
 	p = store_put(p, 0, 1);
@@ -262,34 +262,34 @@ static uint32_t write_offer(const struct history_list *list, uint32_t name, uint
 	return (uint32_t)(p - out);
 }
 
-static struct history_source source_of(const struct history_sender *h, unsigned lane)
+static struct epoch_source source_of(const struct epoch_sender *h, unsigned lane)
 {
 	const struct store_tx *tx = &h->store->lane[lane];
 
-	return (struct history_source){
+	return (struct epoch_source){
 		tx->slots, tx->data, tx->count, tx->slot_bytes, tx->generation};
 }
 
-uint32_t history_offer(
-	struct history_sender *h, uint8_t out[HISTORY_OFFER_MAX], unsigned *lane, uint64_t now_ns)
+uint32_t epoch_offer(
+	struct epoch_sender *h, uint8_t out[EPOCH_OFFER_MAX], unsigned *lane, uint64_t now_ns)
 {
 	while (h->due_count > 0) {
 		uint32_t index = h->due[h->due_at].index;
-		struct history *e = &h->histories[index];
+		struct epoch_flow *e = &h->histories[index];
 		unsigned buffer = free_buffer(e, now_ns);
 
 		*lane = h->due[h->due_at].lane;
-		h->due_at = (h->due_at + 1) % HISTORY_DUE;
+		h->due_at = (h->due_at + 1) % EPOCH_DUE;
 		h->due_count--;
 		e->is_due = false;
-		const struct history_source source = source_of(h, *lane);
+		const struct epoch_source source = source_of(h, *lane);
 		/* What may have changed since it was due: it is again with the next packet. */
 		if (buffer == NONE || e->offered != NONE || e->recent_count == 0)
 			continue;
 		choose_packets(&source, e);
 		if (e->offer.count == 0)
 			continue;
-		e->generation = (e->generation + 1) % HISTORY_GENERATIONS;
+		e->generation = (e->generation + 1) % EPOCH_GENERATIONS;
 		e->offered = (uint8_t)buffer;
 		e->offered_ns = now_ns;
 		e->new_bytes = 0;
@@ -301,27 +301,27 @@ uint32_t history_offer(
 
 /* The receiver has said what it has of the offer: make the same of it. */
 static bool make_epoch(
-	struct history_sender *h, unsigned lane, uint32_t index, const uint8_t *map, uint32_t hash)
+	struct epoch_sender *h, unsigned lane, uint32_t index, const uint8_t *map, uint32_t hash)
 {
-	struct history *e = &h->histories[index];
-	struct history_content *c = content_of(h, index);
-	const struct history_source source = source_of(h, lane);
+	struct epoch_flow *e = &h->histories[index];
+	struct epoch_content *c = content_of(h, index);
+	const struct epoch_source source = source_of(h, lane);
 	uint8_t *memory = (uint8_t *)c;
 
 	/* The old one is gone with its bytes. */
 	e->current = NONE;
-	if (!history_compose(c, &source, &e->offer, map,
+	if (!epoch_compose(c, &source, &e->offer, map,
 		    dictionaries_find(h->dictionaries, e->offer.dictionary)) ||
-		history_hash(c) != hash)
+		epoch_hash(c) != hash)
 		return false;
 	e->number = e->wanted_number;
 	e->effort = e->wanted_effort;
 	if (e->number == CODEC_ZSTD)
-		e->zstd = zstd_history_encoder_init(memory + history_tx_zstd_at(), history_bytes(c),
+		e->zstd = zstd_history_encoder_init(memory + epoch_tx_zstd_at(), epoch_bytes(c),
 			c->tables + c->len, c->tables > 0, e->effort);
 	else
 		e->lz4 = lz4_dictionary_init(
-			memory + history_tx_lz4_at(), c->bytes + HISTORY_TABLES_MAX, c->len);
+			memory + epoch_tx_lz4_at(), c->bytes + EPOCH_TABLES_MAX, c->len);
 	if ((e->number == CODEC_ZSTD ? (const void *)e->zstd : (const void *)e->lz4) == NULL)
 		return false;
 	e->current = e->offered;
@@ -329,18 +329,18 @@ static bool make_epoch(
 	return true;
 }
 
-void history_answered(struct history_sender *h, unsigned lane, const uint8_t *bytes, uint32_t len,
-	uint64_t now_ns)
+void epoch_answered(
+	struct epoch_sender *h, unsigned lane, const uint8_t *bytes, uint32_t len, uint64_t now_ns)
 {
 	uint32_t name, index, buffer, generation, map_len;
-	struct history *e;
+	struct epoch_flow *e;
 
-	if (len < 2 + HISTORY_NAME_BYTES || bytes[0] != HISTORY_ANSWER)
+	if (len < 2 + EPOCH_NAME_BYTES || bytes[0] != EPOCH_ANSWER)
 		return;
-	name = store_get(bytes + 2, HISTORY_NAME_BYTES);
-	generation = name % HISTORY_GENERATIONS;
-	index = (name >> 12) / HISTORY_BUFFERS;
-	buffer = (name >> 12) % HISTORY_BUFFERS;
+	name = store_get(bytes + 2, EPOCH_NAME_BYTES);
+	generation = name % EPOCH_GENERATIONS;
+	index = (name >> 12) / EPOCH_BUFFERS;
+	buffer = (name >> 12) % EPOCH_BUFFERS;
 	if (index >= h->lane[lane].count)
 		return;
 	index += h->lane[lane].first;
@@ -356,11 +356,11 @@ void history_answered(struct history_sender *h, unsigned lane, const uint8_t *by
 	}
 	map_len = (bytes[1] + 7u) / 8;
 	if (e->offered != buffer || e->generation != generation || bytes[1] != e->offer.count ||
-		len != 2 + HISTORY_NAME_BYTES + map_len + 4)
+		len != 2 + EPOCH_NAME_BYTES + map_len + 4)
 		return;
 	e->answer_ns = now_ns - e->offered_ns + 1;
-	if (make_epoch(h, lane, index, bytes + 2 + HISTORY_NAME_BYTES,
-		    store_get(bytes + 2 + HISTORY_NAME_BYTES + map_len, 4)))
+	if (make_epoch(h, lane, index, bytes + 2 + EPOCH_NAME_BYTES,
+		    store_get(bytes + 2 + EPOCH_NAME_BYTES + map_len, 4)))
 		h->counts.made++;
 	else
 		h->counts.refused++;

@@ -7,7 +7,7 @@
  * an *epoch*. So the two ends have the same bytes whatever was lost, doubled or reordered; the
  * answer has their hash to prove it. Each frame names its epoch, nothing else. When the flow has
  * brought new data, the next offer goes to another buffer of the flow's, until its answer comes the
- * old epoch serves on. history_tx.c is the sender's half, history_rx.c the receiver's.
+ * old epoch serves on. epoch_tx.c is the sender's half, epoch_rx.c the receiver's.
  *
  * The blob (codecs 3 and 5 of link/shim.h), network order:
  *
@@ -19,11 +19,11 @@
  *
  * An offer, in the lane that it is about, as link/ack.h says:
  *
- *     0  1  HISTORY_OFFER
+ *     0  1  EPOCH_OFFER
  *     1  1  id of the dictionary, 0: none
  *     2  3  name of the epoch
  *     5  1  bytes left out at the start of each packet but the last: headers
- *     6  1  n: packets, 1..HISTORY_PACKETS
+ *     6  1  n: packets, 1..EPOCH_PACKETS
  *     7  1  reserved, 0
  *     8  4  sequence number of the first
  *    12  .  n - 1 times by how much the next one's is higher: 1..127 in one byte, or in two with
@@ -31,7 +31,7 @@
  *
  * An answer, in the lane of the other direction:
  *
- *     0  1  HISTORY_ANSWER
+ *     0  1  EPOCH_ANSWER
  *     1  1  n: packets, as in the offer; 0: a frame came whose epoch is not here
  *     2  3  name of the epoch
  *     5  .  bit (i % 8) of byte (i / 8): packet i is in the epoch; not with n = 0
@@ -40,8 +40,8 @@
  * Privacy is that of the store: a history has packets of one flow in one `domain`, and of none that
  * are not kept. Threads, clocks and memory as there.
  */
-#ifndef SLUICE_COMPRESS_HISTORY_H
-#define SLUICE_COMPRESS_HISTORY_H
+#ifndef SLUICE_COMPRESS_EPOCH_H
+#define SLUICE_COMPRESS_EPOCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,31 +50,31 @@
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/store.h"
 
-#define HISTORY_OFFER 2 /* LINK_ACK_TYPE of link/ack.h is 1 */
-#define HISTORY_ANSWER 3
+#define EPOCH_OFFER 2 /* LINK_ACK_TYPE of link/ack.h is 1 */
+#define EPOCH_ANSWER 3
 
-#define HISTORY_BYTES 65536 /* in front of a packet */
-#define HISTORY_PACKETS 128 /* of an epoch */
+#define EPOCH_BYTES 65536 /* in front of a packet */
+#define EPOCH_PACKETS 128 /* of an epoch */
 /* One epoch is referred to, one is on its way; the third one was referred to by packets that may
  * still be on theirs. */
-#define HISTORY_BUFFERS 3
-#define HISTORY_SLOTS 768	/* slots of a lane for each history that it has */
-#define HISTORY_LANE_MAX 1024	/* histories of a lane: what a name can tell */
-#define HISTORY_TABLES_MAX 1024 /* entropy tables of a dictionary */
-#define HISTORY_NAME_BYTES 3
-#define HISTORY_OFFER_MAX (12 + 2 * (HISTORY_PACKETS - 1))
-#define HISTORY_ANSWER_MAX (5 + HISTORY_PACKETS / 8 + 4)
+#define EPOCH_BUFFERS 3
+#define EPOCH_SLOTS 768	      /* slots of a lane for each history that it has */
+#define EPOCH_LANE_MAX 1024   /* histories of a lane: what a name can tell */
+#define EPOCH_TABLES_MAX 1024 /* entropy tables of a dictionary */
+#define EPOCH_NAME_BYTES 3
+#define EPOCH_OFFER_MAX (12 + 2 * (EPOCH_PACKETS - 1))
+#define EPOCH_ANSWER_MAX (5 + EPOCH_PACKETS / 8 + 4)
 
-/* What stands in front of a packet: bytes[HISTORY_TABLES_MAX..] is what blocks refer to, `tables`
+/* What stands in front of a packet: bytes[EPOCH_TABLES_MAX..] is what blocks refer to, `tables`
  * bytes in front of that make it a zstd dictionary. */
-struct history_content {
+struct epoch_content {
 	uint32_t len;	 /* 0: nothing */
 	uint32_t tables; /* 0: no dictionary */
-	uint8_t bytes[HISTORY_TABLES_MAX + HISTORY_BYTES];
+	uint8_t bytes[EPOCH_TABLES_MAX + EPOCH_BYTES];
 };
 
 /* Written by the worker, read by the control thread. */
-struct history_tx_counts {
+struct epoch_tx_counts {
 	uint64_t flows;	  /* that were given a history */
 	uint64_t offered; /* epochs */
 	uint64_t made;	  /* epochs that were answered, and are or were in use */
@@ -82,31 +82,31 @@ struct history_tx_counts {
 	uint64_t refused; /* epochs that the peer did not have, or not the same */
 	uint64_t used;	  /* packets sent with one */
 };
-struct history_rx_counts {
+struct epoch_rx_counts {
 	uint64_t made, refused, used;
 };
 
 /* The packets of an epoch, ascending, and how much of them. */
-struct history_list {
+struct epoch_list {
 	uint8_t count;
 	uint8_t skip;	    /* bytes left out at the start of each but the last */
 	uint8_t dictionary; /* id, 0: none */
-	uint32_t seqs[HISTORY_PACKETS];
+	uint32_t seqs[EPOCH_PACKETS];
 };
 
 /* Which flow a history is of. Apart from it, because all of a set are looked at. */
-struct history_key {
+struct epoch_key {
 	uint32_t flow_hash, domain;
 	uint32_t weight; /* of its bytes, less those of flows that would have its place; 0: free */
 	uint32_t used_ms;
 };
 
 /* One flow's history at the sender. */
-struct history {
-	uint8_t current, offered; /* buffers of the peer; HISTORY_BUFFERS: none */
+struct epoch_flow {
+	uint8_t current, offered; /* buffers of the peer; EPOCH_BUFFERS: none */
 	uint8_t number, effort;	  /* CODEC_LZ4 or CODEC_ZSTD and level: made ready for */
 	uint8_t wanted_number, wanted_effort, wanted_dictionary;
-	bool is_due;		     /* waits for history_offer() */
+	bool is_due;		     /* waits for epoch_offer() */
 	uint8_t header_len;	     /* of the flow's last packet */
 	uint16_t generation;	     /* of the last offer; the next one's is one higher */
 	uint16_t current_generation; /* of the epoch in use */
@@ -114,70 +114,70 @@ struct history {
 	uint32_t new_bytes; /* kept since the last offer */
 	uint64_t offered_ns;
 	uint64_t answer_ns; /* how long the last answer took; 0: there was none */
-	uint64_t used_ns[HISTORY_BUFFERS];
-	uint32_t recent[HISTORY_PACKETS]; /* the flow's last numbers: i is at i % HISTORY_PACKETS */
-	struct history_list offer;
+	uint64_t used_ns[EPOCH_BUFFERS];
+	uint32_t recent[EPOCH_PACKETS]; /* the flow's last numbers: i is at i % EPOCH_PACKETS */
+	struct epoch_list offer;
 	const struct lz4_dictionary *lz4;
 	const struct zstd_dictionary *zstd;
 };
 
-#define HISTORY_DUE 32 /* offers that wait */
+#define EPOCH_DUE 32 /* offers that wait */
 
-struct history_sender {
+struct epoch_sender {
 	struct store_sender *store;
 	const struct dictionaries *dictionaries;
-	struct history_key *keys;
-	struct history *histories;
+	struct epoch_key *keys;
+	struct epoch_flow *histories;
 	uint8_t *memory; /* of each: content, LZ4's and zstd's tables */
 	uint32_t count;
-	struct history_lane {
+	struct epoch_lane {
 		uint32_t first, count; /* count 0: the lane has none */
 	} lane[STORE_LANES];
-	struct history_tx_counts counts;
+	struct epoch_tx_counts counts;
 	unsigned due_at, due_count;
 	struct {
 		uint32_t index;
 		uint8_t lane;
-	} due[HISTORY_DUE];
+	} due[EPOCH_DUE];
 };
 
 /* One epoch at the receiver. */
-struct history_buffer {
+struct epoch_buffer {
 	uint16_t generation;
 	bool is_made;
 	const struct zstd_dictionary *zstd; /* NULL until a frame needs it */
 };
 
-#define HISTORY_REFUSALS 4 /* of a lane, that wait to be said */
+#define EPOCH_REFUSALS 4 /* of a lane, that wait to be said */
 
-struct history_receiver {
+struct epoch_receiver {
 	struct store_receiver *store;
 	const struct dictionaries *dictionaries;
-	struct history_buffer *buffers;
+	struct epoch_buffer *buffers;
 	uint8_t *memory; /* of each: content, zstd's tables */
-	uint32_t count;	 /* histories: HISTORY_BUFFERS buffers each */
-	struct history_lane lane[STORE_LANES];
-	struct history_rx_counts counts;
+	uint32_t count;	 /* histories: EPOCH_BUFFERS buffers each */
+	struct epoch_lane lane[STORE_LANES];
+	struct epoch_rx_counts counts;
 	unsigned refusals[STORE_LANES];
-	uint32_t refused[STORE_LANES][HISTORY_REFUSALS]; /* names */
+	uint32_t refused[STORE_LANES][EPOCH_REFUSALS]; /* names */
 };
 
 /* ---- memory ---- */
 
 /* Histories of an end whose store has so many slots, and the bytes of their memory. */
-uint32_t history_count(uint32_t slots);
-uint64_t history_memory_bytes(uint32_t slots, bool is_sender);
+uint32_t epoch_count(uint32_t slots);
+uint64_t epoch_memory_bytes(uint32_t slots, bool is_sender);
 
-/* Make one of history_memory_bytes() of zeroed memory, aligned to 64 bytes, which stays the
+/* Make one of epoch_memory_bytes() of zeroed memory, aligned to 64 bytes, which stays the
  * caller's. dictionaries: may be NULL; all must outlive it. */
-void history_sender_init(struct history_sender *h, void *memory, uint32_t slots,
+void epoch_sender_init(struct epoch_sender *h, void *memory, uint32_t slots,
 	const struct dictionaries *dictionaries, struct store_sender *store);
-void history_receiver_init(struct history_receiver *h, void *memory, uint32_t slots,
+void epoch_receiver_init(struct epoch_receiver *h, void *memory, uint32_t slots,
 	const struct dictionaries *dictionaries, struct store_receiver *store);
 
 /* Begin with a session, right behind store_sender_start() and store_receiver_start(). */
-void history_sender_start(struct history_sender *h);
-void history_receiver_start(struct history_receiver *h);
+void epoch_sender_start(struct epoch_sender *h);
+void epoch_receiver_start(struct epoch_receiver *h);
 
 /* ---- sending ---- */
 
@@ -186,7 +186,7 @@ void history_receiver_start(struct history_receiver *h);
  * CODEC_LZ4_DICTIONARY or CODEC_ZSTD), into at most `room` bytes. Returns the bytes written and
  * *number, or 0: no epoch, or it does not fit.
  */
-int history_encode(struct history_sender *h, unsigned lane, const struct store_packet *p,
+int epoch_encode(struct epoch_sender *h, unsigned lane, const struct store_packet *p,
 	struct codec *codec, struct codec_method method, uint8_t *out, uint32_t room,
 	uint64_t now_ns, uint8_t *number);
 
@@ -195,35 +195,34 @@ int history_encode(struct history_sender *h, unsigned lane, const struct store_p
  * are compressed without history. The heaviest flows get one, so call it for all packets of flows
  * that may have one, but with number CODEC_RAW for those that the store has served.
  */
-void history_keep(struct history_sender *h, unsigned lane, const struct store_packet *p,
-	uint32_t seq, struct codec_method method, uint64_t now_ns);
+void epoch_keep(struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t seq,
+	struct codec_method method, uint64_t now_ns);
 
 /* Write the next offer that is due and what lane it goes in. Returns its length, at most
- * HISTORY_OFFER_MAX, or 0: none is. */
-uint32_t history_offer(
-	struct history_sender *h, uint8_t out[HISTORY_OFFER_MAX], unsigned *lane, uint64_t now_ns);
+ * EPOCH_OFFER_MAX, or 0: none is. */
+uint32_t epoch_offer(
+	struct epoch_sender *h, uint8_t out[EPOCH_OFFER_MAX], unsigned *lane, uint64_t now_ns);
 
 /* An answer of the lane's peer, any bytes. */
-void history_answered(struct history_sender *h, unsigned lane, const uint8_t *bytes, uint32_t len,
-	uint64_t now_ns);
+void epoch_answered(
+	struct epoch_sender *h, unsigned lane, const uint8_t *bytes, uint32_t len, uint64_t now_ns);
 
 /* ---- receiving ---- */
 
 /* An offer came in the lane, any bytes. Returns the length of the answer, at most
- * HISTORY_ANSWER_MAX, or 0: there is none. */
-uint32_t history_offered(struct history_receiver *h, unsigned lane, const uint8_t *bytes,
-	uint32_t len, uint8_t out[HISTORY_ANSWER_MAX]);
+ * EPOCH_ANSWER_MAX, or 0: there is none. */
+uint32_t epoch_offered(struct epoch_receiver *h, unsigned lane, const uint8_t *bytes, uint32_t len,
+	uint8_t out[EPOCH_ANSWER_MAX]);
 
 /*
  * Decode a blob of codec 3 or 5, any bytes. Never reads outside in[0..len) and what is kept, never
  * writes outside out[0..original_len). 0; -EBADMSG: no valid blob; -ENOENT: its epoch is not here,
  * which the sender will be told.
  */
-int history_expand(struct history_receiver *h, unsigned lane, struct codec *codec, uint8_t number,
+int epoch_expand(struct epoch_receiver *h, unsigned lane, struct codec *codec, uint8_t number,
 	const uint8_t *in, uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns);
 
 /* Write the next answer of the lane about an epoch that is not here. Its length or 0. */
-uint32_t history_refusal(
-	struct history_receiver *h, unsigned lane, uint8_t out[HISTORY_ANSWER_MAX]);
+uint32_t epoch_refusal(struct epoch_receiver *h, unsigned lane, uint8_t out[EPOCH_ANSWER_MAX]);
 
 #endif

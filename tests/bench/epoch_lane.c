@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The lane of history_lane.h. The stores of both ends have the packets beforehand, so that their
+ * The lane of epoch_lane.h. The stores of both ends have the packets beforehand, so that their
  * cost is not counted here (store_bench.c does); what got lost the receiver does not have.
  */
-#include "tests/bench/history_lane.h"
+#include "tests/bench/epoch_lane.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/compress/flow_codec.h"
-#include "dataplane/compress/history.h"
+#include "dataplane/compress/epoch.h"
 #include "tests/unit/compress/data.h"
 
 #define SLOTS 16384 /* 21 histories */
@@ -21,8 +21,8 @@
 
 static struct store_sender *store_tx;
 static struct store_receiver *store_rx;
-static struct history_sender *tx;
-static struct history_receiver *rx;
+static struct epoch_sender *tx;
+static struct epoch_receiver *rx;
 static struct codec *codec;
 static const uint8_t *packets;
 static uint32_t packet_len;
@@ -30,7 +30,7 @@ static unsigned loss;
 static uint64_t seed, now_ns;
 static bool *is_lost;
 static struct {
-	uint8_t bytes[HISTORY_ANSWER_MAX];
+	uint8_t bytes[EPOCH_ANSWER_MAX];
 	uint32_t len, due; /* packet before which it comes */
 } answer;
 
@@ -57,10 +57,10 @@ static void make(const struct dictionaries *dictionaries)
 	store_memory_init(&store_rx->memory, zeros(store_memory_bytes(SLOTS, slot, false)), SLOTS,
 		slot, false);
 	store_tx->workers = store_rx->workers = 1;
-	history_sender_init(
-		tx, zeros(history_memory_bytes(SLOTS, true)), SLOTS, dictionaries, store_tx);
-	history_receiver_init(
-		rx, zeros(history_memory_bytes(SLOTS, false)), SLOTS, dictionaries, store_rx);
+	epoch_sender_init(
+		tx, zeros(epoch_memory_bytes(SLOTS, true)), SLOTS, dictionaries, store_tx);
+	epoch_receiver_init(
+		rx, zeros(epoch_memory_bytes(SLOTS, false)), SLOTS, dictionaries, store_rx);
 }
 
 static bool is_to_lose(void)
@@ -74,7 +74,7 @@ static struct store_packet packet_of(uint32_t i, uint32_t flow)
 		.bytes = packets + (uint64_t)i * packet_len, .len = packet_len, .flow_hash = flow};
 }
 
-void history_lane_start(struct codec *c, const struct dictionaries *dictionaries,
+void epoch_lane_start(struct codec *c, const struct dictionaries *dictionaries,
 	const uint8_t *bytes, uint32_t len, uint32_t packet, unsigned loss_permille)
 {
 	struct flow_codec fc = {0};
@@ -90,8 +90,8 @@ void history_lane_start(struct codec *c, const struct dictionaries *dictionaries
 	answer.len = 0;
 	store_sender_start(store_tx, 1, 1, SLOTS);
 	store_receiver_start(store_rx, 1, 1);
-	history_sender_start(tx);
-	history_receiver_start(rx);
+	epoch_sender_start(tx);
+	epoch_receiver_start(rx);
 	if (len / packet > SLOTS)
 		abort();
 	for (uint32_t i = 0; i < len / packet; i++) {
@@ -105,39 +105,39 @@ void history_lane_start(struct codec *c, const struct dictionaries *dictionaries
 	}
 }
 
-struct history_lane_result history_lane_send(
+struct epoch_lane_result epoch_lane_send(
 	uint32_t i, uint32_t flow, struct codec_method method, uint32_t room, uint32_t delay_bytes)
 {
 	static uint8_t blob[2048], out[2048];
 	struct store_packet p = packet_of(i, flow + 1);
-	struct history_lane_result result = {.is_lost = is_lost[i]};
-	uint8_t offer[HISTORY_OFFER_MAX], number = method.number;
+	struct epoch_lane_result result = {.is_lost = is_lost[i]};
+	uint8_t offer[EPOCH_OFFER_MAX], number = method.number;
 	unsigned lane = LANE;
 	uint32_t offer_len;
 	int n, rc;
 
 	uint64_t begin = rte_rdtsc_precise();
 	if (answer.len > 0 && i >= answer.due) {
-		history_answered(tx, LANE, answer.bytes, answer.len, now_ns);
+		epoch_answered(tx, LANE, answer.bytes, answer.len, now_ns);
 		answer.len = 0;
 	}
-	n = history_encode(tx, LANE, &p, codec, method, blob, room, now_ns, &number);
+	n = epoch_encode(tx, LANE, &p, codec, method, blob, room, now_ns, &number);
 	if (n == 0) {
 		number = method.number;
 		n = codec_encode(codec, method, p.bytes, p.len, blob, room);
 	}
-	history_keep(tx, LANE, &p, i, method, now_ns);
-	offer_len = history_offer(tx, offer, &lane, now_ns);
+	epoch_keep(tx, LANE, &p, i, method, now_ns);
+	offer_len = epoch_offer(tx, offer, &lane, now_ns);
 	uint64_t middle = rte_rdtsc_precise();
 
 	rc = 0;
 	if (n > 0 && !is_lost[i])
 		rc = number == CODEC_LZ4_HISTORY || number == CODEC_ZSTD_HISTORY
-			     ? history_expand(rx, LANE, codec, number, blob, (uint32_t)n, out,
-				       p.len, now_ns)
+			     ? epoch_expand(rx, LANE, codec, number, blob, (uint32_t)n, out, p.len,
+				       now_ns)
 			     : codec_decode(codec, number, blob, (uint32_t)n, out, p.len);
 	if (offer_len > 0 && !is_to_lose()) {
-		answer.len = history_offered(rx, LANE, offer, offer_len, answer.bytes);
+		answer.len = epoch_offered(rx, LANE, offer, offer_len, answer.bytes);
 		answer.due = i + delay_bytes / packet_len;
 		if (is_to_lose())
 			answer.len = 0;
