@@ -29,7 +29,8 @@ WORDS = [f"{a}{b}" for a in ("north", "sea", "wind", "stone", "river", "cloud") 
 
 def history_config(site, text):
     """As in store_test.py; port 8080 is of a class without history instead."""
-    text = config(site, text).replace("private = true", "history = false")
+    text = config(site, text).replace("history = false; ", "").replace(
+        "private = true", "history = false")
     return replace_once(text, r'name = "web";', 'name = "web"; codec = "zstd"; zstd_level = 1;').replace(
         'name = "secret";', 'name = "secret"; codec = "zstd"; zstd_level = 1;')
 
