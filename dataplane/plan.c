@@ -144,6 +144,7 @@ static struct compress_class codec_of(const struct policy_class *c)
 		.acceleration = c->acceleration,
 		.level = c->zstd_level,
 		.dry_run = c->dry_run,
+		.history = c->history,
 	};
 }
 

@@ -407,7 +407,7 @@ static struct worker *make_worker(
 			void *store = take(d, worker_store_bytes(policy, i));
 			if (store == NULL)
 				return NULL;
-			worker_store_init(&w->peers[i], policy, i, index, store);
+			worker_store_init(&w->peers[i], policy, i, index, d->dictionaries, store);
 		}
 		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
 			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));

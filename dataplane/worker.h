@@ -86,6 +86,8 @@ struct worker_peer {
 	struct link_seq *rx;		     /* LINK_LANES of them, by lane */
 	struct store_sender *store_tx;	     /* NULL: the policy gives the peer no store */
 	struct store_receiver *store_rx;
+	struct epoch_sender *epoch_tx; /* of its flows' histories; NULL: there is no store */
+	struct epoch_receiver *epoch_rx;
 	uint64_t store_saved; /* bytes by which frames of references were shorter */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t rx_bad;		  /* from its address, but not understood or not verified */
@@ -132,7 +134,9 @@ struct worker {
 		bool is_to_keep;
 		uint32_t seq;
 		struct store_packet packet;
-	} at_hand;		/* of worker_store_encode(), for worker_store_keep() */
+		struct codec_method method; /* without history; CODEC_RAW: none but the store's */
+	} at_hand;			    /* of worker_store_encode(), for worker_store_keep() */
+	uint8_t trial[LINK_ORIGINAL_MAX + 1]; /* of two blobs the second */
 	struct rte_mbuf *spare; /* where a codec writes: becomes the link frame, or serves again */
 
 	/* Of the present round. */

@@ -10,6 +10,7 @@
 
 #include "dataplane/compress/decide.h"
 #include "dataplane/packet/edit.h"
+#include "dataplane/worker_epoch.h"
 #include "dataplane/worker_pack.h"
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
@@ -488,13 +489,27 @@ static uint32_t by_store(struct worker *w, unsigned peer, uint8_t lane, const st
 	return len;
 }
 
+/* Write the blob against the flow's history. Returns its length, or 0: it has none, or that does
+ * not pay. */
+static uint32_t by_history(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
+	struct codec_method method, uint8_t *blob, uint32_t room, uint8_t *number)
+{
+	uint64_t start = rte_rdtsc();
+	uint32_t len = worker_epoch_encode(w, peer, lane, m, method, blob, room, number);
+
+	if (len > 0)
+		count_codec(w, pkt_of(m), *number, m->pkt_len,
+			wire_bytes_of(&w->links->path[peer], len), rte_rdtsc() - start);
+	return len;
+}
+
 /* Write the blob by the codec that the class asks for, which goes to *number. Returns its length or
  * 0. */
 static uint32_t by_class(struct worker *w, const struct rte_mbuf *m, const struct link_path *path,
-	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room, uint8_t *number)
+	struct codec_method method, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
+	uint32_t room, uint8_t *number)
 {
 	uint64_t start = rte_rdtsc();
-	struct codec_method method = choose_method(w, m, path, inner, inner_len);
 	int n = room == 0 || inner_len == 0
 			? 0
 			: codec_encode(w->codec, method, inner, inner_len, blob, room);
@@ -504,6 +519,38 @@ static uint32_t by_class(struct worker *w, const struct rte_mbuf *m, const struc
 	count_codec(w, pkt_of(m), method.number, m->pkt_len, wire_bytes_of(path, m, len),
 		rte_rdtsc() - start);
 	return len;
+}
+
+/*
+ * Write the blob of a packet in whichever way makes it smallest, within reason: references to what
+ * the store has of most of it; else its flow's history, if that is shorter than the references to
+ * a part; else the class's codec. Returns its length, and *number; 0: none pays.
+ */
+static uint32_t write_blob(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
+	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room, uint8_t *number)
+{
+	const struct link_path *path = &w->links->path[peer];
+	uint32_t len = by_store(w, peer, lane, m, inner, inner_len, blob, room), shorter;
+	struct codec_method method;
+
+	*number = LINK_CODEC_STORE;
+	if (len > 0 && !worker_store_is_partial(w, peer))
+		return len;
+	method = choose_method(w, m, path, inner, inner_len);
+	if (len > 0) {
+		shorter = by_history(w, peer, lane, m, method, w->trial,
+			RTE_MIN(len - 1, (uint32_t)sizeof(w->trial)), number);
+		if (shorter == 0) {
+			*number = LINK_CODEC_STORE;
+			return len;
+		}
+		memcpy(blob, w->trial, shorter);
+		store_spurn(w->peers[peer].store_tx);
+		return shorter;
+	}
+	if (room > 0 && inner_len > 0)
+		len = by_history(w, peer, lane, m, method, blob, room, number);
+	return len > 0 ? len : by_class(w, m, path, method, inner, inner_len, blob, room, number);
 }
 
 /*
@@ -545,11 +592,10 @@ static struct rte_mbuf *compress_packet(
 	const uint8_t *inner = link_inner(path, m, &inner_len);
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
-	uint8_t number = LINK_CODEC_STORE,
-		lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
-	uint32_t len = dry ? 0 : by_store(w, peer, lane, m, inner, inner_len, blob, room);
-	if (len == 0)
-		len = by_class(w, m, path, inner, inner_len, blob, room, &number);
+	uint8_t number, lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
+	uint32_t len = dry ? by_class(w, m, path, choose_method(w, m, path, inner, inner_len),
+				     inner, inner_len, blob, room, &number)
+			   : write_blob(w, peer, lane, m, inner, inner_len, blob, room, &number);
 	uint32_t wire_bytes = wire_bytes_of(path, m, len);
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;

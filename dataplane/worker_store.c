@@ -7,7 +7,9 @@
 
 #include <string.h>
 
+#include "dataplane/compress/epoch.h"
 #include "dataplane/link/ack.h"
+#include "dataplane/worker_epoch.h"
 #include "dataplane/worker_stages.h"
 
 static_assert(STORE_ACK_WORDS <= LINK_ACK_WORDS_MAX && STORE_REFUSALS <= LINK_ACK_REFUSED_MAX,
@@ -27,14 +29,25 @@ static uint64_t way_bytes(const struct policy *policy, unsigned i)
 	return ((uint64_t)policy->peers[i].store_mb << 20) / 2 / policy->appliance.worker_count;
 }
 
+/* Slots of one end, beside the histories that so many slots come with. */
+static uint32_t slots_of(const struct policy *policy, unsigned i, bool is_sender)
+{
+	uint64_t bytes = way_bytes(policy, i);
+	uint64_t histories =
+		epoch_memory_bytes(store_slots_in(bytes, slot_bytes(policy), is_sender), is_sender);
+
+	return histories < bytes ? store_slots_in(bytes - histories, slot_bytes(policy), is_sender)
+				 : 0;
+}
+
 uint32_t worker_store_slots(const struct policy *policy, unsigned i)
 {
-	return store_slots_in(way_bytes(policy, i), slot_bytes(policy), false);
+	return slots_of(policy, i, false);
 }
 
 static uint32_t sender_slots(const struct policy *policy, unsigned i)
 {
-	return store_slots_in(way_bytes(policy, i), slot_bytes(policy), true);
+	return slots_of(policy, i, true);
 }
 
 static uint64_t whole_lines(uint64_t bytes)
@@ -49,11 +62,25 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i)
 	return whole_lines(sizeof(struct store_sender)) +
 	       whole_lines(sizeof(struct store_receiver)) +
 	       store_memory_bytes(sender_slots(policy, i), slot_bytes(policy), true) +
-	       store_memory_bytes(worker_store_slots(policy, i), slot_bytes(policy), false);
+	       store_memory_bytes(worker_store_slots(policy, i), slot_bytes(policy), false) +
+	       worker_store_history_bytes(policy, i);
+}
+
+uint64_t worker_store_history_bytes(const struct policy *policy, unsigned i)
+{
+	return whole_lines(sizeof(struct epoch_sender)) +
+	       whole_lines(sizeof(struct epoch_receiver)) +
+	       epoch_memory_bytes(sender_slots(policy, i), true) +
+	       epoch_memory_bytes(worker_store_slots(policy, i), false);
+}
+
+uint32_t worker_store_histories(const struct policy *policy, unsigned i)
+{
+	return epoch_count(sender_slots(policy, i));
 }
 
 void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i,
-	unsigned worker, void *memory)
+	unsigned worker, const struct dictionaries *dictionaries, void *memory)
 {
 	uint8_t *p = memory;
 
@@ -66,6 +93,16 @@ void worker_store_init(struct worker_peer *peer, const struct policy *policy, un
 	p += store_memory_bytes(sender_slots(policy, i), slot_bytes(policy), true);
 	store_memory_init(&peer->store_rx->memory, p, worker_store_slots(policy, i),
 		slot_bytes(policy), false);
+	p += store_memory_bytes(worker_store_slots(policy, i), slot_bytes(policy), false);
+	peer->epoch_tx = (struct epoch_sender *)p;
+	p += whole_lines(sizeof(struct epoch_sender));
+	peer->epoch_rx = (struct epoch_receiver *)p;
+	p += whole_lines(sizeof(struct epoch_receiver));
+	epoch_sender_init(peer->epoch_tx, p, sender_slots(policy, i), dictionaries, peer->store_tx);
+	p += epoch_memory_bytes(sender_slots(policy, i), true);
+	epoch_receiver_init(
+		peer->epoch_rx, p, worker_store_slots(policy, i), dictionaries, peer->store_rx);
+	peer->store_rx->epochs = peer->epoch_rx;
 	peer->store_tx->worker = peer->store_rx->worker = (uint8_t)worker;
 	peer->store_tx->workers = peer->store_rx->workers = (uint8_t)policy->appliance.worker_count;
 	for (unsigned lane = 0; lane < STORE_LANES; lane++)
@@ -110,11 +147,14 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	uint32_t header = p->payload_off;
 
 	w->at_hand.is_to_keep = false;
+	w->at_hand.method = (struct codec_method){.number = CODEC_RAW};
 	if (s == NULL || path->store_slots == 0 || w->plan->class_private[p->class_id] ||
 		!domain_of(m, &packet->domain))
 		return 0;
-	if (s->session_id != path->session_id)
+	if (s->session_id != path->session_id) {
 		store_sender_start(s, path->session_id, path->peer_workers, path->store_slots);
+		epoch_sender_start(w->peers[peer].epoch_tx);
+	}
 	/* What of it is among the bytes that cross the link. */
 	header -= (uint32_t)(inner - rte_pktmbuf_mtod(m, const uint8_t *));
 	packet->bytes = inner;
@@ -129,11 +169,18 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 		codec_compressor(w->codec), blob, room);
 }
 
+bool worker_store_is_partial(const struct worker *w, unsigned peer)
+{
+	return w->peers[peer].store_tx->match.covered < w->at_hand.packet.len / 4 * 3;
+}
+
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)
 {
-	if (w->at_hand.is_to_keep)
-		store_keep(w->peers[peer].store_tx, lane % LINK_WORKERS_MAX, &w->at_hand.packet,
-			w->at_hand.seq, w->now_ns);
+	if (!w->at_hand.is_to_keep)
+		return;
+	store_keep(w->peers[peer].store_tx, lane % LINK_WORKERS_MAX, &w->at_hand.packet,
+		w->at_hand.seq, w->now_ns);
+	worker_epoch_keep(w, peer, lane);
 }
 
 void worker_store_ack(
@@ -142,12 +189,18 @@ void worker_store_ack(
 	const struct pkt *p = pkt_of(in);
 	struct store_sender *s = w->peers[peer].store_tx;
 	unsigned ours = (unsigned)lane / LINK_WORKERS_MAX;
+	const uint8_t *bytes =
+		rte_pktmbuf_mtod_offset(in, const uint8_t *, p->payload_off + LINK_SHIM_BYTES);
+	uint32_t len = p->payload_len - LINK_SHIM_BYTES;
 	struct link_ack ack;
 
-	if (s == NULL || s->session_id != session_id ||
-		link_ack_read(rte_pktmbuf_mtod_offset(
-				      in, const uint8_t *, p->payload_off + LINK_SHIM_BYTES),
-			p->payload_len - LINK_SHIM_BYTES, &ack) != 0)
+	if (s == NULL)
+		return;
+	if (link_ack_read(bytes, len, &ack) != 0) {
+		worker_epoch_message(w, peer, lane, session_id, bytes, len);
+		return;
+	}
+	if (s->session_id != session_id)
 		return;
 	store_acked(s, ours, ack.base, ack.bitmap, ack.words);
 	for (unsigned i = 0; i < ack.refusals; i++)
@@ -171,19 +224,16 @@ void worker_store_received(struct worker *w, unsigned peer, int lane)
 		w->ack_due_ns = r->lane[lane / LINK_WORKERS_MAX].due_ns;
 }
 
-static void send_ack(struct worker *w, unsigned i, unsigned lane)
+void worker_store_say(
+	struct worker *w, unsigned i, unsigned lane, const uint8_t *bytes, uint32_t len)
 {
 	const struct link_path *path = &w->links->path[i];
 	struct worker_peer *peer = &w->peers[i];
 	struct rte_mbuf *out = rte_pktmbuf_alloc(w->daemon->pool);
-	struct link_ack ack = {.words = STORE_ACK_WORDS};
-	uint8_t bytes[LINK_ACK_BYTES_MAX];
 
 	if (out == NULL)
-		return; /* the next one says it */
-	ack.refusals = store_acknowledge(peer->store_rx, lane, &ack.base, ack.bitmap, ack.refused);
-	if (link_encode_ack(&peer->tx[lane], path, bytes, link_ack_write(&ack, bytes), out,
-		    w->now_ns) != 0) {
+		return; /* as if it were lost */
+	if (link_encode_ack(&peer->tx[lane], path, bytes, len, out, w->now_ns) != 0) {
 		rte_pktmbuf_free(out);
 		return;
 	}
@@ -194,10 +244,23 @@ static void send_ack(struct worker *w, unsigned i, unsigned lane)
 	worker_send(w, out);
 }
 
+static void send_ack(struct worker *w, unsigned i, unsigned lane)
+{
+	struct link_ack ack = {.words = STORE_ACK_WORDS};
+	uint8_t bytes[LINK_ACK_BYTES_MAX];
+
+	ack.refusals =
+		store_acknowledge(w->peers[i].store_rx, lane, &ack.base, ack.bitmap, ack.refused);
+	worker_store_say(w, i, lane, bytes, link_ack_write(&ack, bytes));
+	worker_epoch_refuse(w, i, lane);
+}
+
 void worker_acknowledge(struct worker *w)
 {
 	uint64_t next_ns = UINT64_MAX;
 
+	for (unsigned i = 0; i < w->links->count; i++)
+		worker_epoch_offer(w, i);
 	if (likely(w->ack_due_ns > w->now_ns))
 		return;
 	for (unsigned i = 0; i < w->links->count; i++) {

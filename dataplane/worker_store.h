@@ -17,7 +17,11 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i);
 /* Make the stores of a worker's peer of `memory`, worker_store_bytes() of zeros, aligned to a cache
  * line. */
 void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i,
-	unsigned worker, void *memory);
+	unsigned worker, const struct dictionaries *dictionaries, void *memory);
+
+/* Of that memory, what the histories of flows take (worker_epoch.h), and of how many flows. */
+uint64_t worker_store_history_bytes(const struct policy *policy, unsigned i);
+uint32_t worker_store_histories(const struct policy *policy, unsigned i);
 
 /*
  * Try to send the inner bytes of `m` as references, in lane link_lane() of the peer: writes the
@@ -27,6 +31,9 @@ void worker_store_init(struct worker_peer *peer, const struct policy *policy, un
 uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
 	uint32_t room);
+
+/* Was the store of help with less than three quarters of that packet? */
+bool worker_store_is_partial(const struct worker *w, unsigned peer);
 
 /* The packet of the last worker_store_encode() has been encoded for the link, in whatever codec. */
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane);
@@ -41,7 +48,11 @@ void worker_store_received(struct worker *w, unsigned peer, int lane);
 void worker_store_ack(
 	struct worker *w, unsigned peer, int lane, uint32_t session_id, const struct rte_mbuf *in);
 
-/* Send the acknowledgements that are due. Once a round. */
+/* Send a message about the lanes of both ways (link/ack.h) to worker `lane` of the peer. */
+void worker_store_say(
+	struct worker *w, unsigned peer, unsigned lane, const uint8_t *bytes, uint32_t len);
+
+/* Send the acknowledgements and offers that are due. Once a round. */
 void worker_acknowledge(struct worker *w);
 
 #endif

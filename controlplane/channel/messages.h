@@ -496,6 +496,16 @@ struct store_record {
 	uint64_t refused;	 /* references that the peer could not follow */
 	uint64_t voided;	 /* times a lane began anew for that */
 	uint64_t rx_kept, rx_expanded, rx_missing, acks_sent;
+	/* Acknowledged history, out of the same memory. */
+	uint64_t history_bytes;		      /* of it */
+	uint64_t histories;		      /* flows that can have one at a time, of all lanes */
+	uint64_t history_flows;		      /* that were given one, over all sessions */
+	uint64_t epochs_offered, epochs_made; /* made: both ends have the same */
+	uint64_t epochs_lost,
+		epochs_refused; /* no answer in time; the peer had it not or another */
+	uint64_t epoch_packets; /* sent against one */
+	uint64_t rx_epochs, rx_epochs_missing; /* made; frames whose epoch was not here */
+	uint64_t rx_epoch_packets;	       /* that came against one */
 };
 
 /* policy: one record. */

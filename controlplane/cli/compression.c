@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* `show compression`: what it saved, at what cost, why it left packets alone, and the stores. */
+/* `show compression`: what it saved, at what cost, why it left packets alone, the stores
+ * and the histories. */
 #include <string.h>
 
 #include "controlplane/cli/cli.h"
@@ -133,7 +134,22 @@ static const struct column store_columns[] = {
 	COLUMN(COUNT, "acks_sent", NULL, store_row, r.acks_sent),
 };
 
-/* A table of its own, where there are any. */
+static const struct column history_columns[] = {
+	COLUMN(TEXT, "peer", "HISTORY OF", store_row, r.peer),
+	COLUMN(BYTES, "memory_bytes", "MEMORY", store_row, r.history_bytes),
+	COLUMN(COUNT, "histories", "FLOWS AT MOST", store_row, r.histories),
+	COLUMN(COUNT, "flows", "FLOWS SO FAR", store_row, r.history_flows),
+	COLUMN(COUNT, "offered", "OFFERED", store_row, r.epochs_offered),
+	COLUMN(COUNT, "made", "EPOCHS", store_row, r.epochs_made),
+	COLUMN(COUNT, "lost", "LOST", store_row, r.epochs_lost),
+	COLUMN(COUNT, "refused", "REFUSED", store_row, r.epochs_refused),
+	COLUMN(COUNT, "packets", "PACKETS", store_row, r.epoch_packets),
+	COLUMN(COUNT, "rx_made", "RX EPOCHS", store_row, r.rx_epochs),
+	COLUMN(COUNT, "rx_packets", "RX PACKETS", store_row, r.rx_epoch_packets),
+	COLUMN(COUNT, "rx_missing", "MISSING", store_row, r.rx_epochs_missing),
+};
+
+/* Tables of their own, where there are any. */
 static int show_stores(struct cli *cli)
 {
 	struct rows rows = {.row_bytes = sizeof(struct store_row)}, records;
@@ -153,6 +169,11 @@ static int show_stores(struct cli *cli)
 		out_text(&cli->out, "\n");
 	if (rows.count > 0 || cli->out.json)
 		out_table(&cli->out, "stores", store_columns, COUNT_OF(store_columns), &rows, "");
+	if (rows.count > 0)
+		out_text(&cli->out, "\n");
+	if (rows.count > 0 || cli->out.json)
+		out_table(&cli->out, "histories", history_columns, COUNT_OF(history_columns), &rows,
+			"");
 	rows_free(&rows);
 	rows_free(&records);
 	return 0;

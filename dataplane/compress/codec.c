@@ -48,6 +48,11 @@ struct compressor *codec_compressor(struct codec *c)
 	return c->lz4;
 }
 
+struct zstd *codec_zstd(struct codec *c)
+{
+	return c->zstd;
+}
+
 int codec_encode(struct codec *c, struct codec_method method, const uint8_t *in, uint32_t len,
 	uint8_t *out, uint32_t room)
 {

@@ -4,7 +4,8 @@
  * link/frame.c puts its number and the bytes (the blob) into a frame and has the other end's
  * decoded. lz4.h and zstd.h do the work, dictionaries.h holds what both ends know beforehand.
  *
- * Every blob stands by itself: no packet needs another one.
+ * Every blob stands by itself: no packet needs another one. epoch.h has those that need what the
+ * peer has acknowledged.
  */
 #ifndef SLUICE_COMPRESS_CODEC_H
 #define SLUICE_COMPRESS_CODEC_H
@@ -22,7 +23,9 @@ enum codec_number {
 	CODEC_RAW = 0,		  /* the bytes themselves */
 	CODEC_LZ4 = 1,		  /* one LZ4 block */
 	CODEC_LZ4_DICTIONARY = 2, /* dictionary id (1 byte), one LZ4 block */
+	CODEC_LZ4_HISTORY = 3,	  /* see epoch.h: not by the calls of this file */
 	CODEC_ZSTD = 4,		  /* dictionary id or 0 (1 byte), one zstd block */
+	CODEC_ZSTD_HISTORY = 5,	  /* see epoch.h */
 };
 #define CODEC_NUMBERS 8
 
@@ -46,6 +49,9 @@ const struct dictionaries *codec_dictionaries(const struct codec *c);
 
 /* Its LZ4, for the parts of packets that are no blob of their own (store.h). */
 struct compressor *codec_compressor(struct codec *c);
+
+/* Its zstd, for what is compressed against a history (epoch.h). */
+struct zstd *codec_zstd(struct codec *c);
 
 /*
  * Compress `len` bytes into at most `room` bytes. Returns the bytes written, or 0 when they would

@@ -64,6 +64,7 @@ struct compress_class {
 	uint8_t acceleration; /* of LZ4 */
 	uint8_t level;	      /* of zstd */
 	bool dry_run;	      /* only count what it would save */
+	bool history;	      /* epoch.h, where the peer has a store */
 };
 
 /* Up to these rates of a link a worker has the time for zstd of level 3 and 1: measured at 1.2 and

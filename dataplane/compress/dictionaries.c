@@ -43,6 +43,7 @@ struct dictionaries *dictionaries_init(void *memory)
 		d->hash = XXH3_64bits(s->bytes, s->len);
 		d->content = s->bytes + header;
 		d->content_len = s->len - (uint32_t)header;
+		d->tables_len = (uint32_t)header;
 		d->lz4 = lz4_dictionary_init(at, d->content, d->content_len);
 		at += aligned(lz4_dictionary_bytes());
 		d->zstd = zstd_dictionary_init(at, s->bytes, s->len);

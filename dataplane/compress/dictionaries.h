@@ -34,6 +34,7 @@ struct dictionary {
 	uint64_t hash;		/* XXH3_64 of all of its bytes */
 	const uint8_t *content; /* without the tables of zstd: what LZ4 uses */
 	uint32_t content_len;
+	uint32_t tables_len; /* those, in front of it */
 	const struct lz4_dictionary *lz4;
 	const struct zstd_dictionary *zstd;
 };

@@ -41,6 +41,7 @@
 #include "dataplane/compress/anchor.h"
 
 struct compressor;
+struct epoch_receiver;
 struct flow_codec;
 
 #define STORE_LANES 16			 /* of a sender or receiver: workers of the other end */
@@ -111,7 +112,8 @@ struct store_match {
 	unsigned anchor_count, piece_count;
 	uint32_t covered; /* bytes of all pieces */
 	bool is_sparse;	  /* every other anchor only */
-	bool is_used;	  /* store_encode() has written references */
+	bool is_used;	  /* store_encode() has written references, */
+	uint32_t out_len; /* so many bytes */
 	struct anchor anchors[ANCHORS_MAX];
 	struct store_piece pieces[STORE_TOKENS_MAX];
 };
@@ -179,6 +181,7 @@ struct store_receiver {
 	uint32_t session_id;
 	struct store_rx lane[STORE_LANES];
 	struct store_rx_counts counts;
+	struct epoch_receiver *epochs; /* of its lanes; NULL: none */
 	uint8_t literals[STORE_PACKET_MAX + 1];
 };
 
@@ -220,6 +223,12 @@ bool store_find(struct store_sender *s, unsigned lane, const struct store_packet
  * it does not fit. */
 uint32_t store_encode(struct store_sender *s, unsigned lane, const struct store_packet *p,
 	uint32_t seq, struct compressor *compressor, uint8_t *out, uint32_t room);
+
+/* What store_encode() wrote is not sent: another codec does better. */
+static inline void store_spurn(struct store_sender *s)
+{
+	s->match.is_used = false;
+}
 
 /* Keep the packet just looked up: it has been sent as number `seq` at now_ns. */
 void store_keep(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,

@@ -382,10 +382,8 @@ uint32_t store_encode(struct store_sender *s, unsigned lane, const struct store_
 	out[0] = flags;
 	out[1] = (uint8_t)m->piece_count;
 	m->is_used = true;
-	s->counts.hit_bytes += m->covered;
-	s->counts.in_bytes += p->len;
-	s->counts.out_bytes += (uint32_t)(at - out);
-	return (uint32_t)(at - out);
+	m->out_len = (uint32_t)(at - out);
+	return m->out_len;
 }
 
 /* Enter the anchors that no piece has: where one has them, the index leads to a packet that is
@@ -452,7 +450,14 @@ void store_keep(struct store_sender *s, unsigned lane, const struct store_packet
 
 	if (tx->count == 0 || p->len > tx->slot_bytes || p->len > STORE_PACKET_MAX)
 		return;
-	*(s->match.is_used ? &s->counts.hits : &s->counts.misses) += 1;
+	if (s->match.is_used) {
+		s->counts.hits++;
+		s->counts.hit_bytes += s->match.covered;
+		s->counts.in_bytes += p->len;
+		s->counts.out_bytes += s->match.out_len;
+	} else {
+		s->counts.misses++;
+	}
 	slot = &tx->slots[seq % tx->count];
 	*slot = (struct store_slot){.seq = seq,
 		.generation = tx->generation,

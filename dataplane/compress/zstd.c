@@ -128,6 +128,67 @@ struct zstd_dictionary *zstd_dictionary_init(void *memory, const uint8_t *bytes,
 	return d->decompress != NULL ? d : NULL;
 }
 
+/* Of bytes that serve some ten packets: more bits cost more time than they save bytes. */
+#define HISTORY_TABLE_LOG 14u
+
+static ZSTD_compressionParameters history_parameters(int level, uint32_t len)
+{
+	ZSTD_compressionParameters p = dictionary_parameters(level, len);
+
+	if (p.hashLog > HISTORY_TABLE_LOG)
+		p.hashLog = HISTORY_TABLE_LOG;
+	if (p.chainLog > HISTORY_TABLE_LOG)
+		p.chainLog = HISTORY_TABLE_LOG;
+	return p;
+}
+
+static size_t history_cdict_bytes(int level, uint32_t len)
+{
+	return aligned(ZSTD_estimateCDictSize_advanced(
+		len, history_parameters(level, len), ZSTD_dlm_byRef));
+}
+
+size_t zstd_history_encoder_bytes(uint32_t len)
+{
+	size_t most = 0;
+
+	for (int level = 1; level <= ZSTD_LEVELS; level++)
+		most = history_cdict_bytes(level, len) > most ? history_cdict_bytes(level, len)
+							      : most;
+	return aligned(sizeof(struct zstd_dictionary)) + most;
+}
+
+size_t zstd_history_decoder_bytes(uint32_t len)
+{
+	return aligned(sizeof(struct zstd_dictionary)) +
+	       aligned(ZSTD_estimateDDictSize(len, ZSTD_dlm_byRef));
+}
+
+const struct zstd_dictionary *zstd_history_encoder_init(
+	void *memory, const uint8_t *bytes, uint32_t len, bool has_tables, int level)
+{
+	struct zstd_dictionary *d = memory;
+
+	memset(d, 0, sizeof(*d));
+	d->compress[level - 1] = ZSTD_initStaticCDict((uint8_t *)memory + aligned(sizeof(*d)),
+		history_cdict_bytes(level, len), bytes, len, ZSTD_dlm_byRef,
+		has_tables ? ZSTD_dct_fullDict : ZSTD_dct_rawContent,
+		history_parameters(level, len));
+	return d->compress[level - 1] != NULL ? d : NULL;
+}
+
+const struct zstd_dictionary *zstd_history_decoder_init(
+	void *memory, const uint8_t *bytes, uint32_t len, bool has_tables)
+{
+	struct zstd_dictionary *d = memory;
+
+	memset(d, 0, sizeof(*d));
+	d->decompress = ZSTD_initStaticDDict((uint8_t *)memory + aligned(sizeof(*d)),
+		ZSTD_estimateDDictSize(len, ZSTD_dlm_byRef), bytes, len, ZSTD_dlm_byRef,
+		has_tables ? ZSTD_dct_fullDict : ZSTD_dct_rawContent);
+	return d->decompress != NULL ? d : NULL;
+}
+
 void zstd_headers(uint8_t out[ZSTD_HEADERS_BYTES], uint32_t len)
 {
 	uint32_t magic = ZSTD_MAGICNUMBER, block = BLOCK_LAST | BLOCK_COMPRESSED | len << 3;
@@ -155,7 +216,8 @@ int zstd_compress(struct zstd *z, const struct zstd_dictionary *dictionary, cons
 {
 	size_t n;
 
-	if (len > ZSTD_ORIGINAL_MAX_BYTES || level < 1 || level > ZSTD_LEVELS)
+	if (len > ZSTD_ORIGINAL_MAX_BYTES || level < 1 || level > ZSTD_LEVELS ||
+		(dictionary != NULL && dictionary->compress[level - 1] == NULL))
 		return 0;
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(z->compress, ZSTD_c_compressionLevel, level)) ||
 		ZSTD_isError(ZSTD_CCtx_refCDict(

@@ -8,6 +8,7 @@
 #ifndef SLUICE_COMPRESS_ZSTD_H
 #define SLUICE_COMPRESS_ZSTD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,18 @@ size_t zstd_dictionary_bytes(uint32_t len);
 /* Make one of zstd_dictionary_bytes(len) of memory, aligned to ZSTD_ALIGN, and of bytes[len]: both
  * must outlive it. NULL when libzstd does not accept it. */
 struct zstd_dictionary *zstd_dictionary_init(void *memory, const uint8_t *bytes, uint32_t len);
+
+/*
+ * The same for one level alone, or for decompression alone, and for bytes that are to change soon:
+ * smaller tables, quickly made. has_tables: bytes[len] is a dictionary as above; false: content
+ * alone. Bytes of memory for `len` at most, at any level.
+ */
+size_t zstd_history_encoder_bytes(uint32_t len);
+size_t zstd_history_decoder_bytes(uint32_t len);
+const struct zstd_dictionary *zstd_history_encoder_init(
+	void *memory, const uint8_t *bytes, uint32_t len, bool has_tables, int level);
+const struct zstd_dictionary *zstd_history_decoder_init(
+	void *memory, const uint8_t *bytes, uint32_t len, bool has_tables);
 
 /*
  * Compress `len` bytes into at most `room` bytes as one block. dictionary: may be NULL. Returns the

@@ -9,7 +9,9 @@
 
 static const char *const codec_names[CODEC_NUMBERS] = {[CODEC_LZ4] = "lz4",
 	[CODEC_LZ4_DICTIONARY] = "lz4-dict",
+	[CODEC_LZ4_HISTORY] = "lz4-history",
 	[CODEC_ZSTD] = "zstd",
+	[CODEC_ZSTD_HISTORY] = "zstd-history",
 	[LINK_CODEC_STORE] = "store"};
 
 /* Add up what all workers say of a class and a codec. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The stores of repeated data, for `show compression`. Control thread only. */
 #include "dataplane/clock.h"
+#include "dataplane/compress/epoch.h"
 #include "dataplane/control/show.h"
 #include "dataplane/worker_store.h"
 
@@ -9,10 +10,13 @@ static void add_store(const struct worker_peer *peer, uint64_t now_ns, struct st
 {
 	const struct store_sender *tx = peer->store_tx;
 	const struct store_receiver *rx = peer->store_rx;
+	const struct epoch_tx_counts *epochs = &peer->epoch_tx->counts;
 	uint64_t oldest_ns = store_oldest_ns(tx, now_ns);
 
-	for (unsigned lane = 0; lane < STORE_LANES; lane++)
+	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
 		r->slots += tx->lane[lane].count;
+		r->histories += peer->epoch_tx->lane[lane].count;
+	}
 	if (oldest_ns > r->oldest_ns)
 		r->oldest_ns = oldest_ns;
 	r->hits += tx->counts.hits;
@@ -27,6 +31,15 @@ static void add_store(const struct worker_peer *peer, uint64_t now_ns, struct st
 	r->rx_expanded += rx->counts.expanded;
 	r->rx_missing += rx->counts.missing;
 	r->acks_sent += rx->counts.acks;
+	r->history_flows += epochs->flows;
+	r->epochs_offered += epochs->offered;
+	r->epochs_made += epochs->made;
+	r->epochs_lost += epochs->lost;
+	r->epochs_refused += epochs->refused;
+	r->epoch_packets += epochs->used;
+	r->rx_epochs += peer->epoch_rx->counts.made;
+	r->rx_epochs_missing += peer->epoch_rx->counts.refused;
+	r->rx_epoch_packets += peer->epoch_rx->counts.used;
 }
 
 int show_stores(void *context, const struct page_request *request, struct channel_reply *reply)
@@ -46,6 +59,8 @@ int show_stores(void *context, const struct page_request *request, struct channe
 		}
 		show_name(r.peer, policy->peers[at].name);
 		r.memory_bytes = worker_store_bytes(policy, (unsigned)at) * d->worker_count;
+		r.history_bytes =
+			worker_store_history_bytes(policy, (unsigned)at) * d->worker_count;
 		for (unsigned w = 0; w < d->worker_count; w++)
 			add_store(&d->workers[w]->peers[at], clock_now_ns(), &r);
 		channel_send_stores(reply, &r);

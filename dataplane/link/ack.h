@@ -12,7 +12,8 @@
  *
  * The blob of a frame with codec 6 and original length 0, network order:
  *
- *      0  1  LINK_ACK_TYPE; others are not understood
+ *      0  1  LINK_ACK_TYPE; 2 and 3 are an offer and an answer of compress/epoch.h; others are not
+ *            understood
  *      1  1  n: words of the bitmap, 1..LINK_ACK_WORDS_MAX
  *      2  1  k: refused references, 0..LINK_ACK_REFUSED_MAX
  *      3  1  reserved, 0

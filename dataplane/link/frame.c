@@ -19,6 +19,7 @@
 
 #include "controlplane/channel/counters.h"
 #include "dataplane/compress/codec.h"
+#include "dataplane/compress/epoch.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/frame_private.h"
 #include "dataplane/packet/edit.h"
@@ -34,6 +35,8 @@ static_assert(LINK_OVERHEAD_IPV4 ==
 static_assert((int)LINK_CODEC_LZ4 == (int)CODEC_LZ4 &&
 		      (int)LINK_CODEC_LZ4_DICTIONARY == (int)CODEC_LZ4_DICTIONARY &&
 		      (int)LINK_CODEC_ZSTD == (int)CODEC_ZSTD &&
+		      (int)LINK_CODEC_LZ4_HISTORY == (int)CODEC_LZ4_HISTORY &&
+		      (int)LINK_CODEC_ZSTD_HISTORY == (int)CODEC_ZSTD_HISTORY &&
 		      LINK_ORIGINAL_MAX == CODEC_ORIGINAL_MAX_BYTES,
 	"codec.h");
 static_assert(LINK_OVERHEAD_IPV6 ==
@@ -470,6 +473,8 @@ static void keep(struct store_receiver *store, const struct link_path *path,
 		if (session_id != path->session_id)
 			return;
 		store_receiver_start(store, session_id, path->peer_workers);
+		if (store->epochs != NULL)
+			epoch_receiver_start(store->epochs);
 	}
 	store_received(
 		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
@@ -546,6 +551,15 @@ int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_
 			return -DROP_LINK_BAD_SHIM;
 		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, shim.seq, blob, blob_len,
 			inner, shim.original_len, now_ns);
+		if (rc != 0)
+			return rc == -ENOENT ? -DROP_LINK_NO_REFERENCE : -DROP_LINK_BAD_DATA;
+		break;
+	case LINK_CODEC_LZ4_HISTORY:
+	case LINK_CODEC_ZSTD_HISTORY:
+		if (store == NULL || store->epochs == NULL)
+			return -DROP_LINK_BAD_SHIM;
+		rc = epoch_expand(store->epochs, shim.lane / LINK_WORKERS_MAX, codec, shim.codec,
+			blob, blob_len, inner, shim.original_len, now_ns);
 		if (rc != 0)
 			return rc == -ENOENT ? -DROP_LINK_NO_REFERENCE : -DROP_LINK_BAD_DATA;
 		break;

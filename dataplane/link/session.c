@@ -164,7 +164,7 @@ static int say_hello(
 		.flags = (uint8_t)(LINK_HELLO_PACKS | (s->routed ? LINK_HELLO_ROUTED : 0) |
 				   (s->transparent ? LINK_HELLO_TRANSPARENT : 0)),
 		.workers = s->workers,
-		.codecs = LINK_CODECS | (s->store_slots > 0 ? 1u << LINK_CODEC_STORE : 0),
+		.codecs = (uint8_t)(LINK_CODECS | (s->store_slots > 0 ? LINK_CODECS_STORE : 0)),
 		.path_mtu = s->path_mtu,
 		.store_slots = s->store_slots,
 		.refusal = s->refusal,
@@ -492,7 +492,7 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 	if (has_session(s) && s->store_slots > 0 && s->peer.codecs >> LINK_CODEC_STORE & 1)
 		path->store_slots = s->peer.store_slots;
 	if (path->store_slots > 0)
-		path->codecs |= 1u << LINK_CODEC_STORE;
+		path->codecs |= s->peer.codecs & LINK_CODECS_STORE;
 	path->path_mtu = s->path_mtu;
 	if (has_session(s) && s->peer.path_mtu < s->path_mtu)
 		path->path_mtu = s->peer.path_mtu;

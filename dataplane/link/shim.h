@@ -68,6 +68,8 @@
  *            front of it: 28 b5 2f fd (magic), 00 (no content size, checksum, dictionary id), 38
  *            (window of 128 kB), and (its length << 3 | 5) in three bytes, the lowest first.
  *
+ * The blobs of LINK_CODEC_LZ4_HISTORY and LINK_CODEC_ZSTD_HISTORY: compress/epoch.h.
+ *
  * Test vectors: tests/unit/compress/vectors.h; of the shim, tests/unit/link/frame_test.c.
  */
 #ifndef SLUICE_LINK_SHIM_H
@@ -98,25 +100,29 @@
 /* The most that stands in front of a blob, in any case. */
 #define LINK_HEADERS_MAX (LINK_L2_VLAN_BYTES + LINK_OVERHEAD_IPV6)
 
-/* What the blob is. The numbers not named here (3, 5) are kept for acknowledged history. A hello
- * says which ones an end understands, and which dictionaries it has by id and hash (hello.h):
- * nothing else is sent to it. */
+/* What the blob is. A hello says which ones an end understands, and which dictionaries it has by id
+ * and hash (hello.h): nothing else is sent to it. */
 enum link_codec {
 	LINK_CODEC_RAW = 0,	       /* the original bytes themselves */
 	LINK_CODEC_LZ4 = 1,	       /* one LZ4 block, no dictionary */
 	LINK_CODEC_LZ4_DICTIONARY = 2, /* see above */
+	LINK_CODEC_LZ4_HISTORY = 3,    /* against what the lane has carried (compress/epoch.h) */
 	LINK_CODEC_ZSTD = 4,	       /* see above */
+	LINK_CODEC_ZSTD_HISTORY = 5,   /* as 3 */
 	/* References to what the lane has carried (compress/store.h). With an original length of 0:
-	 * an acknowledgement (ack.h), which goes in the lane of the other direction, from the
-	 * worker that receives a lane to the one that sends in it; its check is over the blob. */
+	 * a message about that (ack.h). An acknowledgement goes in the lane of the other direction,
+	 * from the worker that receives a lane to the one that sends in it; its check is over the
+	 * blob. */
 	LINK_CODEC_STORE = 6,
 	LINK_CODEC_CONTROL = 7,
 };
-/* The codecs of data frames that this version always decodes, one bit a number. LINK_CODEC_STORE
- * where the policy gives it memory. */
+/* The codecs of data frames that this version always decodes, one bit a number, and those that it
+ * decodes where the policy gives a store its memory. */
 #define LINK_CODECS                                                                                \
 	(1u << LINK_CODEC_RAW | 1u << LINK_CODEC_LZ4 | 1u << LINK_CODEC_LZ4_DICTIONARY |           \
 		1u << LINK_CODEC_ZSTD)
+#define LINK_CODECS_STORE                                                                          \
+	(1u << LINK_CODEC_STORE | 1u << LINK_CODEC_LZ4_HISTORY | 1u << LINK_CODEC_ZSTD_HISTORY)
 
 #define LINK_FLAG_PACKED 0x1
 #define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame, or pack of them, that the shim can tell */

@@ -10,6 +10,9 @@
  * the packet. A flow is 256 kB; its dictionary is found in its first packet, at its own expense.
  * Behind each size the same packets as many to a frame as compress/pack.h expects to fit, all there
  * at once, beside one to a frame.
+ * With history, the flow's epochs come 32 kB after they were offered, and with loss 1 % of packets,
+ * offers and answers do not arrive; making the epochs is counted, keeping the packets is not, as
+ * that is the store's (store_bench.c).
  */
 #include <lz4.h>
 #include <stdbool.h>
@@ -23,11 +26,14 @@
 
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/pack.h"
+#include "tests/bench/epoch_lane.h"
 
 #define HEADER_BYTES 8
 #define FLOW_BYTES (256 * 1024)
 #define KIND_MAX_BYTES (64u << 20)
 #define PASSES_DEFAULT 5
+#define ANSWER_DELAY_BYTES 32768
+#define LOSS_PERMILLE 10
 #define BLOB_MAX ((int)ZSTD_COMPRESSBOUND(1500))
 
 struct kind {
@@ -47,7 +53,7 @@ static struct kind kinds[] = {{"html", true, NULL, 0}, {"json", true, NULL, 0},
 
 struct scheme {
 	const char *name;
-	enum { LIBLZ4, LIBZSTD, OURS } by;
+	enum { LIBLZ4, LIBZSTD, OURS, HISTORY, HISTORY_LOSS } by;
 	struct codec_method method; /* effort means the same to the libraries */
 	bool dictionary;
 };
@@ -68,6 +74,12 @@ static const struct scheme schemes[] = {
 	{"zstd 3", OURS, {CODEC_ZSTD, 3, 0}, false},
 	{"zstd 1 + dictionary", OURS, {CODEC_ZSTD, 1, 0}, true},
 	{"zstd 3 + dictionary", OURS, {CODEC_ZSTD, 3, 0}, true},
+	{"lz4 1 + history", HISTORY, {CODEC_LZ4, 1, 0}, true},
+	{"zstd 1 + history", HISTORY, {CODEC_ZSTD, 1, 0}, true},
+	{"zstd 3 + history", HISTORY, {CODEC_ZSTD, 3, 0}, true},
+	{"lz4 1 + history, loss", HISTORY_LOSS, {CODEC_LZ4, 1, 0}, true},
+	{"zstd 1 + history, loss", HISTORY_LOSS, {CODEC_ZSTD, 1, 0}, true},
+	{"zstd 3 + history, loss", HISTORY_LOSS, {CODEC_ZSTD, 3, 0}, true},
 };
 #define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
 
@@ -91,6 +103,7 @@ struct blob {
 static struct figures figures[SCHEMES][KINDS];
 static struct blob *blobs;
 static struct codec *codec;
+static struct dictionaries *dictionaries;
 static ZSTD_CCtx *zstd_compress_context;
 static ZSTD_DCtx *zstd_decompress_context;
 
@@ -101,6 +114,16 @@ static void *memory(size_t bytes)
 	if (p == NULL)
 		abort();
 	return p;
+}
+
+/* Look for the flow's dictionary in its first packet. */
+static void find_dictionary(struct codec_method *method, const uint8_t *in, uint32_t len)
+{
+	bool zstd = method->number == CODEC_ZSTD;
+
+	method->dictionary = codec_find_dictionary(codec, *method, UINT16_MAX, in, len);
+	if (!zstd)
+		method->number = method->dictionary != 0 ? CODEC_LZ4_DICTIONARY : CODEC_LZ4;
 }
 
 /* `method` carries the flow's dictionary from packet to packet. */
@@ -121,13 +144,8 @@ static void encode(const struct scheme *s, struct codec_method *method, bool fir
 		blob->len = ZSTD_isError(n) ? 0 : (int)n;
 		break;
 	default:
-		if (first && s->dictionary) {
-			method->dictionary =
-				codec_find_dictionary(codec, s->method, UINT16_MAX, in, len);
-			if (method->number != CODEC_ZSTD)
-				method->number =
-					method->dictionary != 0 ? CODEC_LZ4_DICTIONARY : CODEC_LZ4;
-		}
+		if (first && s->dictionary)
+			find_dictionary(method, in, len);
 		blob->number = method->number;
 		blob->len = codec_encode(
 			codec, *method, in, len, blob->bytes, room > 0 ? (uint32_t)room : 0);
@@ -161,6 +179,40 @@ static void keep_least(uint64_t *least, uint64_t cycles)
 		*least = cycles;
 }
 
+/* The same by a lane that acknowledges. Each packet is decoded at once, or lost. */
+static void pass_epochs(
+	const struct scheme *s, const struct kind *k, uint32_t packet, struct figures *f)
+{
+	struct codec_method method = s->method;
+	uint32_t count = k->len / packet / RUN * RUN, in_flow = FLOW_BYTES / packet;
+
+	epoch_lane_start(codec, dictionaries, k->bytes, count * packet, packet,
+		s->by == HISTORY_LOSS ? LOSS_PERMILLE : 0);
+	f->packets = count;
+	f->wire_bytes = f->decoded = 0;
+	for (uint32_t run = 0; run < count; run += RUN) {
+		uint64_t encode_cycles = 0, decode_cycles = 0;
+
+		for (uint32_t i = run; i < run + RUN; i++) {
+			uint64_t begin = rte_rdtsc_precise();
+
+			if (i % in_flow == 0) {
+				method = s->method;
+				find_dictionary(&method, k->bytes + i * packet, packet);
+			}
+			encode_cycles += rte_rdtsc_precise() - begin;
+			struct epoch_lane_result r = epoch_lane_send(
+				i, i / in_flow, method, packet - HEADER_BYTES, ANSWER_DELAY_BYTES);
+			encode_cycles += r.encode_cycles;
+			decode_cycles += r.decode_cycles;
+			f->wire_bytes += r.wire_len > 0 ? r.wire_len + HEADER_BYTES : packet;
+			f->decoded += r.wire_len > 0 && !r.is_lost;
+		}
+		keep_least(&f->encode_run[run / RUN], encode_cycles);
+		keep_least(&f->decode_run[run / RUN], decode_cycles);
+	}
+}
+
 /* Everything of a kind once through a scheme, both ways. */
 static void pass(const struct scheme *s, const struct kind *k, uint32_t packet, struct figures *f)
 {
@@ -168,6 +220,10 @@ static void pass(const struct scheme *s, const struct kind *k, uint32_t packet, 
 	uint32_t count = k->len / packet / RUN * RUN, in_flow = FLOW_BYTES / packet;
 	static uint8_t out[2048];
 
+	if (s->by >= HISTORY) {
+		pass_epochs(s, k, packet, f);
+		return;
+	}
 	f->packets = count;
 	f->wire_bytes = f->decoded = 0;
 	for (uint32_t run = 0; run < count; run += RUN) {
@@ -448,7 +504,8 @@ int main(int argc, char **argv)
 	for (size_t k = 0; k < KINDS; k++)
 		read_kind(argv[1], &kinds[k]);
 	blobs = malloc((kinds[0].len / 128 + 1) * sizeof(*blobs));
-	codec = codec_init(memory(codec_bytes()), dictionaries_init(memory(dictionaries_bytes())));
+	dictionaries = dictionaries_init(memory(dictionaries_bytes()));
+	codec = codec_init(memory(codec_bytes()), dictionaries);
 	zstd_compress_context = ZSTD_createCCtx();
 	zstd_decompress_context = ZSTD_createDCtx();
 	if (blobs == NULL || codec == NULL)

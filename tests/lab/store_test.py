@@ -23,10 +23,11 @@ STORE = "32 MiB"
 
 
 def config(_site, text):
-    """A store for the peer; port 8080 is of a class that is private."""
+    """A store for the peer, and nothing else that knows what was sent before; port 8080 is of a
+    class that is private."""
     text = replace_once(text, r'path = "bridged";', f'path = "bridged"; store = "{STORE}";')
     text = replace_once(text, r"    compress = true; \}\n",
-                        "    compress = true; },\n"
+                        "    compress = true; history = false; },\n"
                         '  { name = "secret"; queue_size = "2 MB"; compress = true; '
                         "private = true; }\n")
     return replace_once(

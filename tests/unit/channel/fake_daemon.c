@@ -522,7 +522,14 @@ static int on_stores(void *context, const struct page_request *request, struct c
 		.hit_bytes = 4000000,
 		.saved_bytes = 3900000,
 		.kept = 4000,
-		.unacknowledged = 5};
+		.unacknowledged = 5,
+		.history_bytes = 50 << 20,
+		.histories = 100,
+		.history_flows = 7,
+		.epochs_offered = 41,
+		.epochs_made = 40,
+		.epochs_lost = 1,
+		.epoch_packets = 900};
 
 	return channel_send_stores(reply, &record);
 }

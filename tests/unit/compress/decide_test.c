@@ -267,8 +267,8 @@ static void test_sample(void)
 /* What a class asks for, what the worker has time for, what the other end understands. */
 static void test_method(void)
 {
-	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false};
-	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false};
+	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false, true};
+	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false, true};
 	const uint8_t all =
 		1 << CODEC_RAW | 1 << CODEC_LZ4 | 1 << CODEC_LZ4_DICTIONARY | 1 << CODEC_ZSTD;
 	const uint8_t old = 1 << CODEC_RAW | 1 << CODEC_LZ4;
@@ -306,8 +306,8 @@ static void test_method(void)
 
 static void test_link(void)
 {
-	struct compress_class any = {CODEC_RAW, 1, 2, false}, got;
-	const struct compress_class lz4 = {CODEC_LZ4, 1, 2, false};
+	struct compress_class any = {CODEC_RAW, 1, 2, false, true}, got;
+	const struct compress_class lz4 = {CODEC_LZ4, 1, 2, false, true};
 	const struct {
 		uint64_t bps;
 		uint8_t codec, level;

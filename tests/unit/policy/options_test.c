@@ -155,6 +155,7 @@ static const struct option_case cases[] = {
 		{"\"\"", "\"gzip\"", "1", "true"}},
 	{"classes", "acceleration", {"1", "64"}, {"0", "65", "\"fast\"", "-1", "1.5"}},
 	{"classes", "zstd_level", {"1", "3"}, {"0", "4", "\"1 MB\"", "-1"}},
+	{"classes", "history", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "private", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "pack", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 

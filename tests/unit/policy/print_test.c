@@ -176,6 +176,7 @@ static void random_class(struct policy *p, uint32_t i)
 	c->codec = (enum policy_codec)within(0, POLICY_CODEC_ZSTD);
 	c->acceleration = (uint8_t)within(1, 64);
 	c->zstd_level = (uint8_t)within(1, 3);
+	c->history = often();
 	c->is_private = often();
 	c->pack = often();
 	random_police(&c->police);
@@ -376,6 +377,7 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME(codec);
 	SAME(acceleration);
 	SAME(zstd_level);
+	SAME(history);
 	SAME(is_private);
 	SAME(pack);
 	SAME(police.mode);
