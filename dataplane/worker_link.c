@@ -499,7 +499,7 @@ static uint32_t by_history(struct worker *w, unsigned peer, uint8_t lane, const 
 
 	if (len > 0)
 		count_codec(w, pkt_of(m), *number, m->pkt_len,
-			wire_bytes_of(&w->links->path[peer], len), rte_rdtsc() - start);
+			wire_bytes_of(&w->links->path[peer], m, len), rte_rdtsc() - start);
 	return len;
 }
 
