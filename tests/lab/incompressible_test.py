@@ -21,7 +21,7 @@ import struct
 import threading
 import time
 
-from lab import (CLIENT, IN_PATH, LINK_PORT, SANITIZED, SERVER, Lab, check, need, random_bytes,
+from lab import (CLIENT, IN_PATH, LINK_PORT, SANITIZED, SERVER, Failed, Lab, check, need, random_bytes,
                  replace_once, report, run, text_bytes, wait_for)
 from transparency_test import ssh
 
@@ -30,6 +30,7 @@ TLS_PORT, SSH_PORT, RTP_PORT = 443, 22, 5040
 RTP_BYTES, RTP_PPS = 1200, 400
 SIZE = 3_000_000
 ROUNDS, ROUND_SECONDS = 5, 1.0
+ATTEMPTS = 3
 NOISE_MIN_US = 20        # medians closer than this are equal, however still the machine is
 ADDRESS = {"client": CLIENT, "server": SERVER}
 BOX = {"client": "a", "server": "b"}
@@ -223,7 +224,8 @@ def box_delay_us(lab, word):
     return statistics.median(way.delays) * 1e6
 
 
-def no_later(lab):
+def added_delay(lab):
+    """(us that compression adds, how much the medians without it differ, text)"""
     figures = collections.defaultdict(list)
     try:
         for _ in range(ROUNDS):
@@ -232,13 +234,21 @@ def no_later(lab):
     finally:
         for site in "ab":
             lab.ctl(site, "set", "compression", "on")
-    off, on = figures["off"], figures["on"]
-    noise = max(max(off) - min(off), NOISE_MIN_US)
+    off, on = sorted(figures["off"]), sorted(figures["on"])
     added = statistics.median(on) - statistics.median(off)
-    text = (f"{added:+.1f} us: medians without compression {', '.join(f'{v:.1f}' for v in off)}, "
-            f"with it {', '.join(f'{v:.1f}' for v in on)}")
-    need(added <= noise, text)
-    return text
+    # Without the extremes: one round that something disturbed would hide everything.
+    return added, max(off[-2] - off[1], NOISE_MIN_US), (
+        f"{added:+.1f} us: medians without compression {', '.join(f'{v:.1f}' for v in off)}, with "
+        f"it {', '.join(f'{v:.1f}' for v in on)}")
+
+
+def no_later(lab):
+    """Not measurable at all, or not once in ATTEMPTS times: what is there shows each time."""
+    for _ in range(ATTEMPTS):
+        added, noise, text = added_delay(lab)
+        if added <= noise:
+            return text
+    raise Failed(f"{text}; and so {ATTEMPTS} times")
 
 
 def main():
