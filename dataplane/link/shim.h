@@ -3,7 +3,7 @@
  * The wire format of the peer link, byte by byte: what frame.c writes and reads around every
  * compressed packet and session.c around every hello. Change it only together with LINK_VERSION.
  *
- * A link packet is
+ * A link packet in the tunnel (transparent.h has the other framing, around the same shim) is
  *
  *     Ethernet [802.1Q]                     14 or 18 bytes
  *     IPv4: no options, ID 0, DF, TTL 64    20 bytes     or    IPv6: no extension headers, 40 bytes
@@ -52,7 +52,8 @@
  * agree on and so the session's keys stand for, they are the IP packet alone and the far end writes
  * its own link-layer header. It also lowers the inner TTL by what the routers took off the outer
  * one; packets with a TTL of LINK_TTL_PLAIN or less may be meant to end at a router (traceroute,
- * protocols between neighbours) and stay outside.
+ * protocols between neighbours) and stay outside. In transparent framing they are what is behind the
+ * IP header.
  *
  * The blob of LINK_CODEC_LZ4_DICTIONARY:
  *
