@@ -325,8 +325,8 @@ int link_close(struct link_tx *tx, const struct link_path *path, const struct li
 	link_put32(p + 12, check_of(p, content->bytes, content->len, path->tx_key));
 	write_headers(path, out, LINK_SHIM_BYTES + blob_len, content->dscp, content->ecn,
 		tx->source_port);
-	count_sent(tx, path, shim.class_slot, content->frame_bytes, rte_pktmbuf_data_len(out),
-		now_ns);
+	count_sent(
+		tx, path, shim.class_slot, content->frame_bytes, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
 }
 
