@@ -58,7 +58,7 @@ struct worker_class {
 	uint64_t compressed_wire_bytes;
 	uint64_t packed_packets; /* of those sent as link frames: together with others */
 	uint64_t packed_frames;	 /* in so many */
-	uint64_t codec_bytes; /* that the codec was tried on, successfully or not */
+	uint64_t codec_bytes;	 /* that the codec was tried on, successfully or not */
 	uint64_t codec_cycles;
 	uint64_t passed[WORKER_PASSED]; /* not compressed, by reason from PASS_LINK_NO_PEER on */
 	struct pack_estimate pack;	/* of its small packets; the worker's own */

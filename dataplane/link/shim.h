@@ -126,7 +126,7 @@ enum link_codec {
 	(1u << LINK_CODEC_STORE | 1u << LINK_CODEC_LZ4_HISTORY | 1u << LINK_CODEC_ZSTD_HISTORY)
 
 #define LINK_FLAG_PACKED 0x1
-#define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame, or pack of them, that the shim can tell */
+#define LINK_ORIGINAL_MAX 0x3fff /* longest inner frame, or pack, that the shim can tell */
 
 /* A shim in host order. */
 struct link_shim {

@@ -461,10 +461,12 @@ static void print_packing(uint32_t packet, int passes)
 			for (size_t k = 0; k < KINDS; k++) {
 				const struct packing *p = &f[i % 2][k];
 
-				printf("%7.2f", i / 2 == 0 ? (double)p->packets * packet /
-								     (double)p->wire_bytes
-						: i / 2 == 1 ? (double)p->packets / p->frames
-							     : (double)p->cycles / p->packets);
+				double value = i / 2 == 0 ? (double)p->packets * packet /
+								    (double)p->wire_bytes
+					       : i / 2 == 1 ? (double)p->packets / p->frames
+							    : (double)p->cycles / p->packets;
+
+				printf(i / 2 < 2 ? "%7.2f" : "%7.0f", value);
 			}
 		}
 	}

@@ -247,8 +247,9 @@ static void test_direct(void)
 	sim_free(sim);
 }
 
-/* Packets that shrink after they have left: the rate counts what was really sent. */
-static void settle_rate(enum limit limit, unsigned percent, bool borrowed)
+/* Packets that shrink after they have left: the rate counts what was really sent. Packed: those of
+ * a call share a frame, and its overhead is the first one's. */
+static void settle_rate(enum limit limit, unsigned percent, bool borrowed, bool packed)
 {
 	const uint64_t bps = 50000000;
 	struct sim *sim = sim_create(1, 1, 1, 16);
@@ -268,12 +269,16 @@ static void settle_rate(enum limit limit, unsigned percent, bool borrowed)
 			sim_offer(sim, f, 1000);
 		unsigned n = shaper_dequeue(sim->shaper[0], out, 4, sim->now);
 		for (unsigned i = 0; i < n; i++) {
+			bool shares = packed && i > 0;
+			uint32_t charged = 10 * percent + (shares ? 0 : OVERHEAD);
+
+			pkt_of(out[i])->flags = shares ? PKT_PACKED : 0;
 			shaper_settle(sim->shaper[0], out[i], 10 * percent);
-			CU_ASSERT_EQUAL(pkt_of(out[i])->charged_bytes, 10 * percent + OVERHEAD);
+			CU_ASSERT_EQUAL(pkt_of(out[i])->charged_bytes, charged);
 			if (start == 0 && sim->now > SIM_START_NS + 100000000)
 				start = sim->now;
 			if (start != 0) {
-				wire += 10 * percent + OVERHEAD;
+				wire += charged;
 				packets++;
 			}
 			rte_pktmbuf_free(out[i]);
@@ -299,9 +304,10 @@ static void settle_rate(enum limit limit, unsigned percent, bool borrowed)
 static void test_settle(void)
 {
 	for (unsigned limit = BY_LINK; limit <= BY_FLOW; limit++) {
-		settle_rate(limit, 30, false);
-		settle_rate(limit, 107, false); /* framing made it longer */
-		settle_rate(limit, 55, true);
+		settle_rate(limit, 30, false, false);
+		settle_rate(limit, 107, false, false); /* framing made it longer */
+		settle_rate(limit, 55, true, false);
+		settle_rate(limit, 10, false, true);
 	}
 }
 
