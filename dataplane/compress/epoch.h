@@ -97,7 +97,8 @@ struct epoch_list {
 /* Which flow a history is of. Apart from it, because all of a set are looked at. */
 struct epoch_key {
 	uint32_t flow_hash, domain;
-	uint32_t weight; /* of its bytes, less those of flows that would have its place; 0: free */
+	uint32_t weight; /* of its bytes, less part of those of flows that would have its place; 0:
+			    free */
 	uint32_t used_ms;
 };
 

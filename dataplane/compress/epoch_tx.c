@@ -10,7 +10,7 @@
 #define WAYS 8 /* histories that a flow may have one of */
 /* So heavy a flow gets at most: others can have its place after as many bytes. */
 #define WEIGHT_MAX (1u << 20)
-#define IDLE_MS 10000 /* unused for that long, it is anyone's */
+#define IDLE_MS 3000 /* unused for that long, it is anyone's */
 
 /* A new offer is due when the flow has brought so many bytes: as many as it has as history, but
  * from FIRST up to RENEW. What zstd makes ready for an epoch costs ten times as much as for LZ4. */
@@ -73,9 +73,10 @@ static void empty(struct epoch_flow *e)
 	e->new_bytes = 0;
 }
 
-/* The flow has no history: does its packet of `len` bytes win one? The lightest of the set loses
- * that much of its weight, and its place when nothing is left (Misra and Gries, 1982): so who has
- * one is heavier than who has not. */
+/* The flow has no history: does its packet win one? Its bytes are taken off the weights of the set
+ * (as Misra and Gries do, 1982), all off the lightest, which loses its place when nothing is left:
+ * when those without have sent WAYS times as much as it. A new one costs a round trip without, so
+ * many small flows must not take turns. */
 static int64_t compete(
 	struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t now_ms)
 {
@@ -91,8 +92,8 @@ static int64_t compete(
 			lightest = i;
 	}
 	key = &h->keys[lightest];
-	if (key->weight > p->len) {
-		key->weight -= p->len;
+	if (key->weight > p->len / WAYS) {
+		key->weight -= p->len / WAYS;
 		return -1;
 	}
 	*key = (struct epoch_key){.flow_hash = p->flow_hash, .domain = p->domain};

@@ -321,6 +321,35 @@ static void test_reorder(void)
 	}
 }
 
+/* A packet that comes when its epoch's buffer has another one: not here. */
+static void test_late(void)
+{
+	for (unsigned i = 0; i < METHODS; i++) {
+		struct frame late = {.blob_len = 0};
+
+		set_up(methods[i], 31);
+		while (late.number != CODEC_LZ4_HISTORY && late.number != CODEC_ZSTD_HISTORY) {
+			transmit(0, texts[0], 1400);
+			if (w.fly[w.flying - 1].kind == DATA)
+				late = w.fly[w.flying - 1];
+			run(w.now_ns + MS / 10);
+		}
+		/* While the buffer is there, it can still be decoded. */
+		send(0, 1, 20);
+		receive(&late);
+		CU_ASSERT_EQUAL(w.missing, 0);
+		send(0, 1, 2000);
+		receive(&late);
+		CU_ASSERT_EQUAL(w.missing, 1);
+		CU_ASSERT_EQUAL(rx->counts.refused, 1);
+		/* The sender has other epochs by now: it goes on. */
+		uint64_t before = w.by_history;
+		send(0, 1, 100);
+		CU_ASSERT_EQUAL(w.by_history, before + 100);
+		CU_ASSERT_EQUAL(w.wrong, 0);
+	}
+}
+
 /* Either end begins anew while frames are on their way. */
 static void test_restart(void)
 {
@@ -364,13 +393,14 @@ static void test_heaviest(void)
 {
 	set_up(methods[0], 17);
 	CU_ASSERT_EQUAL(tx->lane[LANE].count, 8);
-	send(0, 4, 200);
+	send(0, 8, 200);
 	uint64_t before = w.by_history, now_packets = 0;
-	for (unsigned i = 0; i < 50; i++) {
-		send(0, 4, 10);
-		send(4, FLOWS - 4, 1); /* each of them once in a while */
-		now_packets += 40;
+	for (unsigned i = 0; i < 20; i++) {
+		send(0, 8, 10);
+		send(8, FLOWS - 8, 1); /* each of them once in a while */
+		now_packets += 80;
 	}
+	CU_ASSERT_EQUAL(tx->counts.flows, 8);
 	CU_ASSERT(w.by_history - before >= now_packets);
 	/* When the heavy ones are gone, the next ones have their places. */
 	uint64_t flows = tx->counts.flows;
@@ -467,7 +497,7 @@ static void test_hostile(void)
 
 UNIT_TESTS("compress-epoch", {"it gains, and needs no lost packet", test_gain},
 	{"half of everything is lost", test_heavy_loss},
-	{"reordering and duplicates", test_reorder}, {"either end begins anew", test_restart},
-	{"a refused epoch", test_refused}, {"the heaviest flows have it", test_heaviest},
-	{"domains", test_domains}, {"lanes without history", test_none},
-	{"hostile bytes", test_hostile})
+	{"reordering and duplicates", test_reorder}, {"packets that are very late", test_late},
+	{"either end begins anew", test_restart}, {"a refused epoch", test_refused},
+	{"the heaviest flows have it", test_heaviest}, {"domains", test_domains},
+	{"lanes without history", test_none}, {"hostile bytes", test_hostile})
