@@ -173,7 +173,7 @@ const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *i
 /* The most that the empty mbuf and the path MTU leave for a blob. */
 static uint32_t blob_max(const struct link_path *path, const struct rte_mbuf *out)
 {
-	uint32_t headers = link_headers_bytes(path);
+	uint32_t headers = link_headers_bytes(path) + link_trailer_bytes(path);
 	uint32_t frame_max =
 		RTE_MIN((uint32_t)rte_pktmbuf_tailroom(out), path->path_mtu + link_l2_bytes(path));
 
@@ -183,9 +183,14 @@ static uint32_t blob_max(const struct link_path *path, const struct rte_mbuf *ou
 uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, struct rte_mbuf *out,
 	uint32_t min_gain, uint32_t *room)
 {
-	uint32_t frame = rte_pktmbuf_data_len(in), headers = link_headers_bytes(path);
+	uint32_t headers = link_headers_bytes(path), less = headers + min_gain;
+	uint32_t frame = rte_pktmbuf_data_len(in);
 
-	*room = frame > headers + min_gain ? frame - headers - min_gain : 0;
+	if (path->cipher != LINK_CIPHER_NONE) {
+		link_inner(path, in, &frame);
+		less = min_gain;
+	}
+	*room = frame > less ? frame - less : 0;
 	*room = RTE_MIN(*room, blob_max(path, out));
 	return rte_pktmbuf_mtod_offset(out, uint8_t *, headers);
 }
@@ -290,6 +295,16 @@ static void count_sent(struct link_tx *tx, const struct link_path *path, uint8_t
 	__atomic_store_n(&tx->wire_bytes, tx->wire_bytes + wire_bytes, __ATOMIC_RELAXED);
 }
 
+/* The frame's shim, check 0, and blob stand at `shim`: check it, or seal it. */
+static void finish(const struct link_tx *tx, const struct link_path *path, uint8_t *shim,
+	const uint8_t *original, uint32_t original_len, uint32_t blob_len)
+{
+	if (path->cipher != LINK_CIPHER_NONE)
+		link_seal(path, tx->next, shim, blob_len);
+	else
+		link_put32(shim + 12, check_of(shim, original, original_len, path->tx_key));
+}
+
 int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
 {
@@ -317,10 +332,11 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	};
 
 	link_shim_write(p, &shim);
-	link_put32(p + 12, check_of(p, inner, inner_len, path->tx_key));
+	finish(tx, path, p, inner, inner_len, blob_len);
 	/* From the bytes: a queue may have marked the packet since it was parsed. */
 	ip = ecn_offset(inner, inner_len, path->routed);
-	write_headers(path, out, LINK_SHIM_BYTES + blob_len, pkt->flags & PKT_IP ? pkt->dscp : 0,
+	write_headers(path, out, LINK_SHIM_BYTES + blob_len + link_trailer_bytes(path),
+		pkt->flags & PKT_IP ? pkt->dscp : 0,
 		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
 
 	count_sent(tx, path, shim.class_slot, rte_pktmbuf_data_len(in), rte_pktmbuf_data_len(out),
@@ -350,9 +366,9 @@ int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint
 	};
 
 	link_shim_write(p, &shim);
-	link_put32(p + 12, check_of(p, ack, len, path->tx_key));
 	memcpy(p + LINK_SHIM_BYTES, ack, len);
-	write_headers(path, out, LINK_SHIM_BYTES + len, DSCP_CS6, ECN_NOT_ECT, tx->source_port);
+	finish(tx, path, p, ack, len, len);
+	write_headers(path, out, LINK_SHIM_BYTES + len + link_trailer_bytes(path), DSCP_CS6, ECN_NOT_ECT, tx->source_port);
 	count_sent(tx, path, 0, 0, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
 }
@@ -426,14 +442,33 @@ static void keep(struct store_receiver *store, const struct link_path *path,
 		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
 }
 
-int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+/* Does the check verify? *session_id is that of the newest key; that of the key before may have
+ * been it. */
+static bool check_ok(const struct link_path *path, const uint8_t *shim, const uint8_t *original,
+	uint32_t original_len, uint64_t now_ns, uint32_t *session_id)
+{
+	uint8_t plain[LINK_SHIM_BYTES];
+	uint32_t check = link_get32(shim + LINK_SHIM_BYTES - 4);
+
+	memcpy(plain, shim, LINK_SHIM_BYTES - 4);
+	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
+	if (check_of(plain, original, original_len, path->rx_key) == check)
+		return true;
+	if (now_ns >= path->rx_key_old_until_ns ||
+		check_of(plain, original, original_len, path->rx_key_old) != check)
+		return false;
+	(*session_id)--;
+	return true;
+}
+
+int link_decode(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
 	uint64_t now_ns, struct link_arrival *arrival)
 {
-	const struct pkt *pkt = pkt_of(in);
-	const uint8_t *payload = rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off);
+	struct pkt *pkt = pkt_of(in);
+	uint8_t *payload = rte_pktmbuf_mtod_offset(in, uint8_t *, pkt->payload_off);
 	const uint8_t *blob = payload + LINK_SHIM_BYTES;
-	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *), plain[LINK_SHIM_BYTES];
+	uint8_t *inner = rte_pktmbuf_mtod(out, uint8_t *);
 	const uint8_t *checked = inner;
 	uint32_t blob_len, checked_len, inner_min, session_id;
 	bool is_ack;
@@ -459,6 +494,14 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 		shim.original_len > rte_pktmbuf_tailroom(out))
 		return -DROP_LINK_BAD_SHIM;
 	checked_len = shim.original_len;
+	session_id = path->session_id;
+	if (path->cipher != LINK_CIPHER_NONE) {
+		if (!link_open(path, &lanes[shim.lane], payload, pkt->payload_len, now_ns,
+			    &session_id))
+			return -DROP_LINK_BAD_TAG;
+		pkt->payload_len = (uint16_t)(pkt->payload_len - LINK_SEAL_BYTES);
+		blob_len -= LINK_SEAL_BYTES;
+	}
 
 	switch (shim.codec) {
 	case LINK_CODEC_RAW:
@@ -489,15 +532,9 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 		return -DROP_LINK_BAD_SHIM;
 	}
 
-	memcpy(plain, payload, LINK_SHIM_BYTES - 4);
-	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
-	session_id = path->session_id;
-	if (check_of(plain, checked, checked_len, path->rx_key) != shim.check) {
-		if (now_ns >= path->rx_key_old_until_ns ||
-			check_of(plain, checked, checked_len, path->rx_key_old) != shim.check)
-			return -DROP_LINK_BAD_CHECK;
-		session_id--;
-	}
+	if (path->cipher == LINK_CIPHER_NONE &&
+		!check_ok(path, payload, checked, checked_len, now_ns, &session_id))
+		return -DROP_LINK_BAD_CHECK;
 	if (count(&lanes[shim.lane], session_id, &shim, now_ns, arrival) != 0)
 		return -DROP_LINK_DUPLICATE;
 	if (is_ack)

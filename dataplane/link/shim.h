@@ -46,6 +46,7 @@
  *          Verified behind decompression, before anything is delivered or counted. It finds damage,
  *          frames of other sessions and blind forgeries; it is not a cryptographic signature.
  *          CONTROL frames carry 0: the hello inside is signed as a whole, shim included.
+ *          In sessions with encryption it is a part of the tag: aead.h.
  *
  * The original bytes, unless LINK_FLAG_ROUTED is set, are the inner frame from its destination
  * address on, padding included, so that the far end puts out the same bytes. With LINK_FLAG_ROUTED
