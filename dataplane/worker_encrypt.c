@@ -178,6 +178,15 @@ unsigned worker_seal(struct worker *w, struct rte_mbuf *m, struct rte_mbuf **out
 	return 0;
 }
 
+/* To a group: no peer's network, so it goes beside the link at the sender, too. Neighbour discovery
+ * lives on that. */
+static bool is_multicast(const struct pkt *p)
+{
+	const uint8_t *to = p->key.addr[!p->dir];
+
+	return p->flags & PKT_IPV6 ? to[0] == 0xff : to[12] >= 224;
+}
+
 unsigned worker_refuse_plain(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	unsigned kept = 0;
@@ -186,7 +195,7 @@ unsigned worker_refuse_plain(struct worker *w, struct rte_mbuf **pkts, unsigned 
 		const struct pkt *p = pkt_of(pkts[i]);
 
 		if (p->way == WAY_DOWN && !(p->flags & PKT_DECODED) && worker_wants_sealed(w, p) &&
-			w->links->path[p->flow->peer - 1].plain_drops)
+			w->links->path[p->flow->peer - 1].plain_drops && !is_multicast(p))
 			worker_drop(w, pkts[i], DROP_LINK_MUST_ENCRYPT);
 		else
 			pkts[kept++] = pkts[i];
