@@ -510,9 +510,8 @@ static struct links *first_links(const struct policy *policy)
 	links->count = policy->peer_count;
 	for (unsigned i = 0; i < links->count; i++) {
 		links->path[i].cipher = (uint8_t)policy->peers[i].encryption;
-		links->path[i].plain_drops =
-			policy->peers[i].encryption != ENCRYPTION_NONE &&
-			policy->peers[i].unencrypted == UNENCRYPTED_DROP;
+		links->path[i].plain_drops = policy->peers[i].encryption != ENCRYPTION_NONE &&
+					     policy->peers[i].unencrypted == UNENCRYPTED_DROP;
 	}
 	return links;
 }

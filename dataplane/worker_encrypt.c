@@ -103,7 +103,8 @@ static void complain(struct worker *w, const struct rte_mbuf *m, uint32_t mtu)
 	worker_send(w, out);
 }
 
-/* Cut the packet and seal the pieces. Returns their number; 0: nothing is sent, `m` is still there. */
+/* Cut the packet and seal the pieces. Returns their number; 0: nothing is sent, `m` is still there.
+ */
 static unsigned seal_pieces(struct worker *w, const struct rte_mbuf *m, uint32_t mtu,
 	struct rte_mbuf **out, unsigned room)
 {

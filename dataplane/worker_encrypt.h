@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a peer with encryption asks of the packets that compress left alone: they go through the link
- * as they are, sealed, or not at all. Worker threads only.
+ * What a peer with encryption asks of the packets that compress left alone: they go through the
+ * link as they are, sealed, or not at all. Worker threads only.
  */
 #ifndef SLUICE_WORKER_ENCRYPT_H
 #define SLUICE_WORKER_ENCRYPT_H

@@ -287,8 +287,8 @@ struct peer_record {
 	char error[160]; /* why the last session ended or none comes about; "": no trouble */
 	char codec[CHANNEL_NAME_MAX];
 	char encryption[CHANNEL_NAME_MAX]; /* the cipher; "none" */
-	uint64_t rtt_ns;		  /* of the hello */
-	uint64_t path_mtu, peer_path_mtu; /* ours; as the peer says */
+	uint64_t rtt_ns;		   /* of the hello */
+	uint64_t path_mtu, peer_path_mtu;  /* ours; as the peer says */
 	/* What we sent and received on the link. */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	/* Frames from the peer, counted here by their sequence numbers. */

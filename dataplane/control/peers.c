@@ -48,7 +48,8 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
 		if (rc == -ENOTSUP) {
 			snprintf(error, error_len,
-				"peer %s: encryption = \"%s\" needs AES instructions, which this CPU "
+				"peer %s: encryption = \"%s\" needs AES instructions, which this "
+				"CPU "
 				"does not have; take \"%s\" at both ends",
 				p->name, link_cipher_name((uint8_t)p->encryption),
 				link_cipher_name(LINK_CIPHER_CHACHA20_POLY1305));
@@ -83,7 +84,9 @@ static uint16_t clamp_of(const struct policy_peer *p, const struct link_path *pa
 			 link_trailer_bytes(path) + TCP_IP_HEADER(ipv6);
 
 	/* With encryption there is no way beside the link for what does not fit. */
-	return (p->mss_clamp || path->cipher != LINK_CIPHER_NONE) && path->path_mtu > taken ? (uint16_t)(path->path_mtu - taken) : 0;
+	return (p->mss_clamp || path->cipher != LINK_CIPHER_NONE) && path->path_mtu > taken
+		       ? (uint16_t)(path->path_mtu - taken)
+		       : 0;
 }
 
 static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
@@ -106,8 +109,8 @@ static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
 		path->vlan = b->vlan;
 		path->family = p->address.family;
 		path->routed = p->path == PATH_ROUTED;
-		path->plain_drops = p->encryption != ENCRYPTION_NONE &&
-				    p->unencrypted == UNENCRYPTED_DROP;
+		path->plain_drops =
+			p->encryption != ENCRYPTION_NONE && p->unencrypted == UNENCRYPTED_DROP;
 		memcpy(path->our_mac, c->daemon->ports[port_wan(p->bridge)].mac.addr_bytes, 6);
 		memcpy(path->our_address, our->address.bytes, 16);
 		memcpy(path->peer_address, p->address.bytes, 16);

@@ -76,8 +76,8 @@ void link_seal(const struct link_path *path, uint64_t seq, uint8_t *shim, uint32
 			shim, CLEAR_BYTES, NULL, nonce,
 			(const crypto_aead_aes256gcm_state *)(const void *)key);
 	else
-		crypto_aead_chacha20poly1305_ietf_encrypt_detached(blob, tag, NULL, blob, blob_len,
-			shim, CLEAR_BYTES, NULL, nonce, key);
+		crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+			blob, tag, NULL, blob, blob_len, shim, CLEAR_BYTES, NULL, nonce, key);
 	memcpy(shim + CLEAR_BYTES, tag, 4);
 	memcpy(blob + blob_len, tag + 4, LINK_SEAL_BYTES);
 }
@@ -110,8 +110,8 @@ static bool open_with(const struct link_aead_key *key, uint8_t cipher, const uin
 		return crypto_aead_aes256gcm_decrypt_detached_afternm(plain, NULL, blob, blob_len,
 			       tag, shim, CLEAR_BYTES, nonce,
 			       (const crypto_aead_aes256gcm_state *)(const void *)key->state) == 0;
-	return crypto_aead_chacha20poly1305_ietf_decrypt_detached(plain, NULL, blob, blob_len, tag,
-		       shim, CLEAR_BYTES, nonce, key->state) == 0;
+	return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+		       plain, NULL, blob, blob_len, tag, shim, CLEAR_BYTES, nonce, key->state) == 0;
 }
 
 bool link_open(const struct link_path *path, const struct link_seq *lane, uint8_t *shim,

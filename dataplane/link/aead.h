@@ -23,8 +23,9 @@
  * and all sessions by their keys, and 2^64 frames are not sent in a session's life. A frame that is
  * played again after 2^32 others of its lane does not verify, one before that is known (seq.h: what
  * the window has seen is refused, and so is everything older than it). AES-256-GCM under one key
- * should encrypt well below 2^48 blocks of 16 bytes (its advantage over a random function grows with
- * their square, to 2^-33 there): 41 days at 10 Gbit/s. A session lasts no longer than LINK_REKEY_NS.
+ * should encrypt well below 2^48 blocks of 16 bytes (its advantage over a random function grows
+ * with their square, to 2^-33 there): 41 days at 10 Gbit/s. A session lasts no longer than
+ * LINK_REKEY_NS.
  *
  * Keys: X25519 (RFC 7748) of two values that both ends make for this one session and announce in
  * their signed hellos, so that who learns the pre-shared key later reads nothing that was sent

@@ -336,8 +336,8 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 	/* From the bytes: a queue may have marked the packet since it was parsed. */
 	ip = ecn_offset(inner, inner_len, path->routed);
 	write_headers(path, out, LINK_SHIM_BYTES + blob_len + link_trailer_bytes(path),
-		pkt->flags & PKT_IP ? pkt->dscp : 0,
-		ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip), tx->source_port);
+		pkt->flags & PKT_IP ? pkt->dscp : 0, ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip),
+		tx->source_port);
 
 	count_sent(tx, path, shim.class_slot, rte_pktmbuf_data_len(in), rte_pktmbuf_data_len(out),
 		now_ns);
@@ -368,7 +368,8 @@ int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint
 	link_shim_write(p, &shim);
 	memcpy(p + LINK_SHIM_BYTES, ack, len);
 	finish(tx, path, p, ack, len, len);
-	write_headers(path, out, LINK_SHIM_BYTES + len + link_trailer_bytes(path), DSCP_CS6, ECN_NOT_ECT, tx->source_port);
+	write_headers(path, out, LINK_SHIM_BYTES + len + link_trailer_bytes(path), DSCP_CS6,
+		ECN_NOT_ECT, tx->source_port);
 	count_sent(tx, path, 0, 0, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
 }

@@ -71,8 +71,7 @@ static void aead_key(const struct link_session *s, const uint8_t *from, const ui
 	memcpy(text + LINK_NONCE_BYTES, to, LINK_NONCE_BYTES);
 	text[2 * LINK_NONCE_BYTES] = s->cipher;
 	memcpy(text + 2 * LINK_NONCE_BYTES + 1, shared, LINK_EXCHANGE_BYTES);
-	crypto_generichash(
-		out, sizeof(out), text, sizeof(text), s->aead_key, sizeof(s->aead_key));
+	crypto_generichash(out, sizeof(out), text, sizeof(text), s->aead_key, sizeof(s->aead_key));
 	link_aead_key_set(key, s->cipher, out);
 	sodium_memzero(text, sizeof(text));
 	sodium_memzero(out, sizeof(out));
@@ -266,8 +265,9 @@ int link_session_tick(struct link_session *s, uint64_t now_ns, uint8_t *out, siz
 	}
 	if (s->next.has_peer && now_ns - s->next.heard_ns >= LINK_DEAD_NS)
 		s->next.has_peer = false;
-	/* The peer may have begun the session and count us as alive for as long again. Then its keys
-	 * are void for good: what they have opened must not be taken again as another session's. */
+	/* The peer may have begun the session and count us as alive for as long again. Then its
+	 * keys are void for good: what they have opened must not be taken again as another
+	 * session's. */
 	if (s->session_id_next != 0 &&
 		now_ns - s->next.heard_ns >= 2 * LINK_DEAD_NS + LINK_KEY_OVERLAP_NS)
 		hold_ready(s, now_ns);

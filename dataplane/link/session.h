@@ -6,7 +6,8 @@
  *
  * Every LINK_HELLO_NS each end sends a hello, signed with a key derived from the pre-shared key. A
  * session is a pair of random numbers (nonces), one of each end; the check keys, one a direction,
- * are derived from both, and so are those of encryption (aead.h). A hello names its sender's nonce and repeats (echoes) the other end's:
+ * are derived from both, and so are those of encryption (aead.h). A hello names its sender's nonce
+ * and repeats (echoes) the other end's:
  *
  *  - A hello of the session's pair, newer than the last, keeps the session alive.
  *  - A hello that echoes the nonce that we hold ready for the next session proves that the peer
@@ -23,10 +24,10 @@
  * keys. New keys come only with a restarted peer; then the receive key of the session before stays
  * valid for LINK_KEY_OVERLAP_NS, so that frames in flight are not lost.
  *
- * With encryption new keys also come every LINK_REKEY_NS, without a gap: an end that wants them calls
- * the other as above, with the nonce held ready. The end that is answered makes the new receive key
- * ready and says so (flag READY beside that nonce), and still sends with the old key; the one that
- * hears that begins the session, and its hello lets the other one begin it.
+ * With encryption new keys also come every LINK_REKEY_NS, without a gap: an end that wants them
+ * calls the other as above, with the nonce held ready. The end that is answered makes the new
+ * receive key ready and says so (flag READY beside that nonce), and still sends with the old key;
+ * the one that hears that begins the session, and its hello lets the other one begin it.
  *
  * Order matters in one place: after a call that changed session_id or alive, publish the new
  * struct link_path before the next link_session_tick(), whose hello lets the peer send with the
@@ -111,8 +112,8 @@ struct link_session {
 	uint64_t begun_ns; /* the session */
 	uint32_t session_id_old;
 	uint32_t session_id_first; /* with the peer's present boot id */
-	uint32_t session_id_next; /* that `next` will have, its keys are ready to receive; 0: no */
-	uint32_t ids_given;	  /* the highest of all ids */
+	uint32_t session_id_next;  /* that `next` will have, its keys are ready to receive; 0: no */
+	uint32_t ids_given;	   /* the highest of all ids */
 	struct link_aead_key tx_aead, rx_aead, rx_aead_old, rx_aead_next;
 	uint16_t path_mtu;
 	uint8_t refusal; /* enum link_refusal that our hellos say */

@@ -31,8 +31,7 @@ bool packet_may_fragment(const struct rte_mbuf *m)
 	const struct pkt *p = pkt_of(m);
 	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)l3_of(m);
 
-	return (p->flags & (PKT_IP | PKT_IPV6)) == PKT_IP &&
-	       ip->version_ihl == RTE_IPV4_VHL_DEF &&
+	return (p->flags & (PKT_IP | PKT_IPV6)) == PKT_IP && ip->version_ihl == RTE_IPV4_VHL_DEF &&
 	       !(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_DF_FLAG));
 }
 

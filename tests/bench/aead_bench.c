@@ -58,27 +58,23 @@ static void one(uint8_t cipher, uint32_t len)
 #define SHIM(i) frame[i], 12
 #define BLOB(i) frame[i] + LINK_SHIM_BYTES
 	if (cipher == LINK_CIPHER_AES_256_GCM) {
-		MEASURE(plain_seal, nonce[4]++;
-			crypto_aead_aes256gcm_encrypt_detached_afternm(BLOB(i), tag[i], NULL,
-				BLOB(i), len, SHIM(i), NULL, nonce, aes));
+		MEASURE(plain_seal, nonce[4]++; crypto_aead_aes256gcm_encrypt_detached_afternm(
+			BLOB(i), tag[i], NULL, BLOB(i), len, SHIM(i), NULL, nonce, aes));
 		for (int i = 0; i < PACKETS; i++)
-			crypto_aead_aes256gcm_encrypt_detached_afternm(BLOB(i), tag[i], NULL,
-				BLOB(i), len, SHIM(i), NULL, nonce, aes);
+			crypto_aead_aes256gcm_encrypt_detached_afternm(
+				BLOB(i), tag[i], NULL, BLOB(i), len, SHIM(i), NULL, nonce, aes);
 		MEASURE(plain_open,
-			if (crypto_aead_aes256gcm_decrypt_detached_afternm(
-				    out, NULL, BLOB(i), len, tag[i], SHIM(i), nonce, aes) != 0)
-				abort());
+			if (crypto_aead_aes256gcm_decrypt_detached_afternm(out, NULL, BLOB(i), len,
+				    tag[i], SHIM(i), nonce, aes) != 0) abort());
 	} else {
-		MEASURE(plain_seal, nonce[4]++;
-			crypto_aead_chacha20poly1305_ietf_encrypt_detached(BLOB(i), tag[i], NULL,
-				BLOB(i), len, SHIM(i), NULL, nonce, key));
+		MEASURE(plain_seal, nonce[4]++; crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+			BLOB(i), tag[i], NULL, BLOB(i), len, SHIM(i), NULL, nonce, key));
 		for (int i = 0; i < PACKETS; i++)
-			crypto_aead_chacha20poly1305_ietf_encrypt_detached(BLOB(i), tag[i], NULL,
-				BLOB(i), len, SHIM(i), NULL, nonce, key);
+			crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+				BLOB(i), tag[i], NULL, BLOB(i), len, SHIM(i), NULL, nonce, key);
 		MEASURE(plain_open,
-			if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-				    out, NULL, BLOB(i), len, tag[i], SHIM(i), nonce, key) != 0)
-				abort());
+			if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, NULL, BLOB(i),
+				    len, tag[i], SHIM(i), nonce, key) != 0) abort());
 	}
 	MEASURE(seal, link_seal(&path, seq++, frame[i], len));
 	for (int i = 0; i < PACKETS; i++) {

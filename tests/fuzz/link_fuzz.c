@@ -125,8 +125,8 @@ static void decode(const struct link_path *path, const uint8_t *payload, size_t 
 	if (rc == LINK_IS_ACK) {
 		require(a.verdict == LINK_ARRIVED && len >= LINK_SHIM_BYTES);
 		require(pkt_of(in)->payload_len == len - link_trailer_bytes(path));
-		link_ack_read(rte_pktmbuf_mtod_offset(in, uint8_t *,
-				      pkt_of(in)->payload_off + LINK_SHIM_BYTES),
+		link_ack_read(rte_pktmbuf_mtod_offset(
+				      in, uint8_t *, pkt_of(in)->payload_off + LINK_SHIM_BYTES),
 			pkt_of(in)->payload_len - LINK_SHIM_BYTES, &ack);
 		rte_pktmbuf_free(again);
 		rte_pktmbuf_free(in);

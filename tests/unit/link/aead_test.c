@@ -158,7 +158,8 @@ static void test_damage(void)
 			int rc = arrive(frame, &a);
 			shim[bit / 8] ^= (uint8_t)(1 << bit % 8);
 			/* Version and kind of path are looked at before. */
-			CU_ASSERT(rc == -DROP_LINK_BAD_TAG || (rc == -DROP_LINK_BAD_SHIM && bit < 32));
+			CU_ASSERT(rc == -DROP_LINK_BAD_TAG ||
+				  (rc == -DROP_LINK_BAD_SHIM && bit < 32));
 			CU_ASSERT_EQUAL(a.verdict, LINK_NOT_VERIFIED);
 		}
 		for (uint16_t cut = 1; cut <= len; cut++) {
@@ -301,8 +302,7 @@ static void test_wrap(void)
 			CU_ASSERT_EQUAL(arrive(before[3 - i], &a), -DROP_LINK_DUPLICATE);
 		}
 		for (int i = 0; i < 4; i++)
-			CU_ASSERT_EQUAL(
-				arrive(after[i], &a), i == 1 ? -DROP_LINK_DUPLICATE : 0);
+			CU_ASSERT_EQUAL(arrive(after[i], &a), i == 1 ? -DROP_LINK_DUPLICATE : 0);
 		/* Number 0 of the session, played in the place of 2^32: not sealed as that. */
 		memset(lanes[LANE].seen, 0, sizeof(lanes[LANE].seen));
 		CU_ASSERT_EQUAL(arrive(early, &a), -DROP_LINK_BAD_TAG);
@@ -330,8 +330,8 @@ static void test_round_trip(void)
 
 		set_up(ciphers[k & 1]);
 		for (uint32_t n = 0; n < 1600; n += 37) {
-			struct rte_mbuf *in = frames_inner(
-				4, 0, k & 8 ? DATA_TEXT : DATA_RANDOM, n, 0, 0, n);
+			struct rte_mbuf *in =
+				frames_inner(4, 0, k & 8 ? DATA_TEXT : DATA_RANDOM, n, 0, 0, n);
 			struct rte_mbuf *frame = rte_pktmbuf_alloc(frames_pool());
 			struct link_path keyed[2] = {path[0], path[1]};
 
@@ -353,9 +353,9 @@ static void test_round_trip(void)
 			int rc = link_encode(&tx, &path[0], in, codec,
 				got > 0 ? (uint32_t)got : len, frame, NOW);
 			bool fits = got > 0 || len + LINK_SEAL_BYTES +
-							(family == 4 ? LINK_OVERHEAD_IPV4
-								     : LINK_OVERHEAD_IPV6) <=
-						1500;
+							       (family == 4 ? LINK_OVERHEAD_IPV4
+									    : LINK_OVERHEAD_IPV6) <=
+						       1500;
 
 			CU_ASSERT_EQUAL(rc, fits ? 0 : -EMSGSIZE);
 			if (rc == 0) {
@@ -390,12 +390,12 @@ static void test_ack(void)
 			0);
 		frames_arrived(frame, &path[1], -1);
 		struct pkt *p = pkt_of(frame);
-		uint8_t *blob = rte_pktmbuf_mtod_offset(
-			frame, uint8_t *, p->payload_off + LINK_SHIM_BYTES);
+		uint8_t *blob =
+			rte_pktmbuf_mtod_offset(frame, uint8_t *, p->payload_off + LINK_SHIM_BYTES);
 
 		CU_ASSERT(memcmp(blob, bytes, 8) != 0);
-		CU_ASSERT_EQUAL(link_decode(frames_codec(), frame, &path[1], lanes, NULL, out, NOW,
-					NULL),
+		CU_ASSERT_EQUAL(
+			link_decode(frames_codec(), frame, &path[1], lanes, NULL, out, NOW, NULL),
 			LINK_IS_ACK);
 		CU_ASSERT_EQUAL(link_ack_read(blob, p->payload_len - LINK_SHIM_BYTES, &got), 0);
 		CU_ASSERT(got.base == 77 && got.words == 2 && got.bitmap[1] == 6);

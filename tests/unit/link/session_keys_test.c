@@ -73,7 +73,8 @@ static void test_both_ciphers(void)
 	}
 }
 
-/* The ends want different things: both say so, nothing comes up; and up it comes when they agree. */
+/* The ends want different things: both say so, nothing comes up; and up it comes when they agree.
+ */
 static void test_mismatch(void)
 {
 	world_cipher = LINK_CIPHER_NONE;
@@ -202,8 +203,8 @@ static void test_abandoned(void)
 		CU_ASSERT(both_up() && agree());
 		if (was_only_ready) {
 			/* What was under way may still have arrived. */
-			CU_ASSERT(same(&ready, &w.end[0].s.rx_aead) ==
-				  (w.end[0].s.session_id == id));
+			CU_ASSERT(
+				same(&ready, &w.end[0].s.rx_aead) == (w.end[0].s.session_id == id));
 		}
 	}
 }

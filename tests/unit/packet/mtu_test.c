@@ -171,8 +171,8 @@ static void test_silence(void)
 			put8(&f, type);
 			put_zeros(&f, 600);
 			m = parsed(&f);
-			bool is_error = version == 6 ? type < 128
-						     : type != 0 && type != 8 && type <= 12;
+			bool is_error =
+				version == 6 ? type < 128 : type != 0 && type != 8 && type <= 12;
 
 			CU_ASSERT_EQUAL(packet_too_big(m, 1400, source, out), !is_error);
 			rte_pktmbuf_reset(out);
@@ -182,5 +182,5 @@ static void test_silence(void)
 	rte_pktmbuf_free(out);
 }
 
-UNIT_TESTS("packet mtu", {"fragments are the packet", test_fragments},
-	{"too big", test_too_big}, {"and when not to say so", test_silence})
+UNIT_TESTS("packet mtu", {"fragments are the packet", test_fragments}, {"too big", test_too_big},
+	{"and when not to say so", test_silence})
