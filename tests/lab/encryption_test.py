@@ -18,6 +18,7 @@ import struct
 import subprocess
 import time
 
+import routed_test
 from lab import CLIENT, IN_PATH, SERVER, SERVER6, Failed, Lab, check, need, random_bytes, \
     replace_once, run, text_bytes, wait_for
 
@@ -317,6 +318,27 @@ def one_cipher(cipher, data, text):
             raise Failed(f"link-bad-check: {bad}")
 
 
+class RoutedLab(routed_test.RoutedLab):
+    """Two sites with routers between them; what cannot be encrypted passes."""
+
+    def _config(self, site, other):
+        return replace_once(super()._config(site, other), r'path = "routed";',
+                            f'path = "routed"; encryption = "{CIPHERS[0]}"; '
+                            'unencrypted = "pass";')
+
+
+def routed(lab, data):
+    """A flow's first packets go in the clear, all others do not."""
+    before = {site: lab.peer(site)["tx_frames"] for site in "ab"}
+    lab.get("mixed", data, 4)
+    sent = {site: lab.peer(site)["tx_frames"] - before[site] for site in "ab"}
+    plain = {site: lab.reasons(site)["link-unencrypted"] for site in "ab"}
+    need(sent["b"] > len(data) / 1500, f"sent through the link: {sent}")
+    need(plain["b"] < len(data) / 1500 / 20, f"in the clear: {plain}")
+    need(not any(lab.dropped(site).get("link-bad-tag", 0) for site in "ab"), "refused")
+    return f"{plain['b']} of b's packets in the clear, {sent['b']} not"
+
+
 def main():
     data, text = marked(random_bytes(SIZE)), marked(text_bytes(SIZE))
     with Lab("--delay", "5ms") as lab:
@@ -331,6 +353,10 @@ def main():
     with Lab("--delay", "5ms", config=config(
             a=f'encryption = "{CIPHERS[0]}"; unencrypted = "pass";')) as lab:
         check("only one end encrypts, and may pass", passes, lab)
+    with RoutedLab() as lab:
+        lab.make_file("mixed", data)
+        lab.http_server()
+        check("on a routed path", routed, lab, data)
 
 
 run(main)
