@@ -499,6 +499,23 @@ static struct plan *build_plan(struct policy *policy, char *error, size_t len)
 	return plan;
 }
 
+/* What the workers know of the peers until the control thread has built paths to them: that some
+ * want encryption, so that nothing leaves in the clear. NULL without memory. */
+static struct links *first_links(const struct policy *policy)
+{
+	struct links *links = calloc(1, sizeof(*links));
+
+	if (links == NULL)
+		return NULL;
+	links->count = policy->peer_count;
+	for (unsigned i = 0; i < links->count; i++) {
+		links->path[i].cipher = (uint8_t)policy->peers[i].encryption;
+		links->path[i].plain_drops = policy->peers[i].encryption != ENCRYPTION_NONE &&
+					     policy->peers[i].unencrypted == UNENCRYPTED_DROP;
+	}
+	return links;
+}
+
 int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len)
 {
 	const struct policy_appliance *a = &policy->appliance;
@@ -560,7 +577,7 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 		goto fail;
 
 	rc = -ENOMEM;
-	d->links = calloc(1, sizeof(*d->links));
+	d->links = first_links(policy);
 	plan = build_plan(policy, error, len);
 	if (plan == NULL || d->links == NULL)
 		goto fail;
@@ -630,6 +647,8 @@ void setup_stop(struct daemon *d)
 				shaper_shared_destroy(d->shaper_shared[b][way]);
 	publish_collect(d, true);
 	plan_free((void *)(uintptr_t)d->plan);
+	if (d->links != NULL)
+		explicit_bzero((void *)(uintptr_t)d->links, sizeof(*d->links)); /* session keys */
 	free((void *)(uintptr_t)d->links);
 	rte_ring_free(d->punt);
 	rte_free(d->rcu);

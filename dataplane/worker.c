@@ -17,6 +17,7 @@
 #include "dataplane/packet/steer.h"
 #include "dataplane/worker.h"
 #include "dataplane/worker_cost.h"
+#include "dataplane/worker_encrypt.h"
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
 
@@ -206,8 +207,8 @@ static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		struct worker_class *c = &w->classes[p->bridge][p->way][p->class_id];
 		struct measure_class *m = worker_measure(w, p->class_id);
 		/* Its cache line is left alone where there is nothing to say. */
-		if (p->flags & PKT_DECODED && pkts[i]->pkt_len > p->wire_bytes)
-			f->saved_bytes[WAY_DOWN] += pkts[i]->pkt_len - p->wire_bytes;
+		if (p->flags & PKT_DECODED)
+			f->saved_bytes[WAY_DOWN] += (uint64_t)pkts[i]->pkt_len - p->wire_bytes;
 		c->packets++;
 		c->wire_bytes += p->wire_bytes;
 		if (p->way == WAY_UP)
@@ -238,7 +239,7 @@ static unsigned stage_schedule(struct worker *w)
 
 	for (unsigned b = 0; b < d->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {
-			struct rte_mbuf *pkts[BURST];
+			struct rte_mbuf *pkts[SEALED_MAX];
 			const struct worker_tx *tx =
 				&w->tx[way == WAY_UP ? port_wan(b) : port_lan(b)];
 			/* Never release more than the port has room for: a packet that the
@@ -286,11 +287,13 @@ static unsigned stage_tx(struct worker *w)
 
 /* Bypass: whether packets may go straight to their port. Not while earlier ones wait in a queue,
  * and not where a routed link ends here: its packets need the link-layer header that their flow has
- * learnt from the LAN, and the peer, which goes on compressing, relies on that. */
+ * learnt from the LAN, and the peer, which goes on compressing, relies on that. Nor where packets
+ * must not leave in the clear. */
 static bool may_bypass(const struct worker *w)
 {
 	for (unsigned i = 0; i < w->links->count; i++)
-		if (w->links->path[i].routed && w->links->path[i].session_id != 0)
+		if ((w->links->path[i].routed && w->links->path[i].session_id != 0) ||
+			w->links->path[i].plain_drops)
 			return false;
 	for (unsigned b = 0; b < w->daemon->bridge_count; b++)
 		for (unsigned way = 0; way < WAYS; way++)
@@ -305,7 +308,7 @@ static bool may_bypass(const struct worker *w)
 static void carry(struct worker *w, struct rte_mbuf **received, unsigned count, unsigned *done,
 	struct cost_mark *mark)
 {
-	struct rte_mbuf *pkts[BURST], *out[BURST];
+	struct rte_mbuf *pkts[BURST], *out[SEALED_MAX];
 
 	if (unlikely(*done > 0))
 		cost_begin(w, mark);
@@ -327,7 +330,7 @@ static void carry(struct worker *w, struct rte_mbuf **received, unsigned count, 
 	stage_flow(w, pkts, n);
 	stage_classify(w, pkts, n);
 	if (w->links->count > 0)
-		n = worker_restore_l2(w, pkts, n);
+		n = worker_restore_l2(w, pkts, worker_refuse_plain(w, pkts, n));
 	uint32_t cost = cost_of(w, pkts, n);
 	stage_measure(w, pkts, n);
 	n = stage_queue(w, pkts, n, out);
@@ -405,8 +408,8 @@ static unsigned poll_once(struct worker *w)
 	return moved;
 }
 
-/* poll = adaptive: sleep, but never past the next packet's release. Where a packet ends the sleep it
- * need not be short; elsewhere it is longer the longer nothing came. */
+/* poll = adaptive: sleep, but never past the next packet's release. Where a packet ends the sleep
+ * it need not be short; elsewhere it is longer the longer nothing came. */
 static void rest(struct worker *w)
 {
 	/* Rings between workers wake nobody: with several workers no sleep may be long. */

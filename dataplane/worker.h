@@ -91,6 +91,7 @@ struct worker_peer {
 	uint64_t store_saved; /* bytes by which frames of references were shorter */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t rx_bad;		  /* from its address, but not understood or not verified */
+	uint64_t rx_forged;		  /* of them: sealed, and the tag did not verify */
 	struct link_class_rx classes;	  /* by class of the peer */
 	struct histogram *class_delay;	  /* LINK_CLASS_SLOTS of them: delay variation by class */
 	struct histogram delay_variation; /* one-way delay above the smallest of late, ns */
@@ -130,6 +131,7 @@ struct worker {
 	struct codec *codec;
 	struct governor governor; /* the control thread reads */
 	uint64_t ack_due_ns;	  /* of the stores: worker_acknowledge() */
+	uint64_t too_big_ns;	  /* when a LAN host was last told that its packet is too big */
 	struct {
 		bool is_to_keep;
 		uint32_t seq;

@@ -10,6 +10,7 @@
 
 #include "dataplane/compress/decide.h"
 #include "dataplane/packet/edit.h"
+#include "dataplane/worker_encrypt.h"
 #include "dataplane/worker_epoch.h"
 #include "dataplane/worker_pack.h"
 #include "dataplane/worker_stages.h"
@@ -167,7 +168,9 @@ static unsigned decode_frame(
 	if (rc < 0) {
 		reason = (enum reason) - rc;
 		peer->rx_bad += reason == DROP_LINK_BAD_SHIM || reason == DROP_LINK_BAD_CHECK ||
-				reason == DROP_LINK_BAD_DATA || reason == DROP_LINK_BAD_PACK;
+				reason == DROP_LINK_BAD_DATA || reason == DROP_LINK_BAD_PACK ||
+				reason == DROP_LINK_BAD_TAG;
+		peer->rx_forged += reason == DROP_LINK_BAD_TAG;
 		goto drop;
 	}
 	if (lacks_l2 && !prepend_placeholders(out, n, path)) {
@@ -393,11 +396,22 @@ unsigned worker_restore_l2(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 /* ---- compress ---- */
 
-enum reason worker_may_link(
+bool worker_is_proven(
 	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path)
 {
 	const struct pkt *p = pkt_of(m);
 	const struct flow *f = p->flow;
+
+	/* New keys do not make a peer forget, a restart does. */
+	return (int32_t)(f->proven_session - path->session_id_first) >= 0 &&
+	       p->key.vlan == path->vlan &&
+	       (uint32_t)(w->now_ns / 1000000) - f->proven_ms <= PROVEN_MS && has_plain_l2(m);
+}
+
+enum reason worker_may_link(
+	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path)
+{
+	const struct pkt *p = pkt_of(m);
 
 	if (!path->alive)
 		return PASS_LINK_NO_PEER;
@@ -408,10 +422,7 @@ enum reason worker_may_link(
 
 		/* In the tunnel the far end must have a link-layer header for it, and look for it
 		 * under the same VLAN. */
-		if (!path->transparent &&
-			(f->proven_session != path->session_id || p->key.vlan != path->vlan ||
-				(uint32_t)(w->now_ns / 1000000) - f->proven_ms > PROVEN_MS ||
-				!has_plain_l2(m)))
+		if (!path->transparent && !worker_is_proven(w, m, path))
 			return PASS_LINK_UNPROVEN;
 		if (ip[p->flags & PKT_IPV6 ? 7 : 8] <= LINK_TTL_PLAIN)
 			return PASS_LINK_TTL;
@@ -469,7 +480,7 @@ static void count_codec(struct worker *w, const struct pkt *p, uint8_t number,
 static inline uint32_t wire_bytes_of(
 	const struct link_path *path, const struct rte_mbuf *m, uint32_t len)
 {
-	return len == 0 ? 0 : link_headers_of(path, m) + len;
+	return len == 0 ? 0 : link_headers_of(path, m) + len + link_trailer_bytes(path);
 }
 
 /* Write the blob as references to what the peer keeps. Returns its length, or 0: that does not pay,
@@ -599,7 +610,10 @@ static struct rte_mbuf *compress_packet(
 	uint32_t wire_bytes = wire_bytes_of(path, m, len);
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;
-	compress_result(&f->codec, m->pkt_len, wire_bytes);
+	/* With encryption it would take more than its own length without a codec. */
+	compress_result(&f->codec,
+		path->cipher == LINK_CIPHER_NONE ? m->pkt_len : wire_bytes_of(path, m, inner_len),
+		wire_bytes);
 	if (number != LINK_CODEC_STORE && len > 0)
 		pack_single(&f->codec.pack, inner_len, len);
 	if (wire_bytes == 0) {
@@ -613,6 +627,7 @@ static struct rte_mbuf *compress_packet(
 		return NULL;
 
 	struct worker_peer *to = &w->peers[peer];
+	uint32_t saved = wire_bytes < m->pkt_len ? m->pkt_len - wire_bytes : 0;
 	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, number, len, out,
 		    w->now_ns) != 0) {
 		*reason = PASS_LINK_NO_FIT;
@@ -621,16 +636,9 @@ static struct rte_mbuf *compress_packet(
 	}
 	w->spare = NULL;
 	worker_store_keep(w, peer, lane);
-	to->tx_frames++;
-	to->tx_bytes += out->pkt_len;
-	/* The buckets were charged for the frame as it was; the link carries less. */
-	shaper_settle(w->shaper[p->bridge][WAY_UP], m, out->pkt_len);
-	c->bytes += m->pkt_len - out->pkt_len; /* transmit() counts the link frame */
-	f->saved_bytes[WAY_UP] += m->pkt_len - out->pkt_len;
+	worker_count_frame(w, m, out, out->pkt_len);
 	if (number == LINK_CODEC_STORE)
-		to->store_saved += m->pkt_len - out->pkt_len;
-	*pkt_of(out) = *p;
-	pkt_of(out)->wire_bytes = out->pkt_len;
+		to->store_saved += saved;
 	rte_pktmbuf_free(m);
 	return out;
 }
@@ -646,40 +654,61 @@ static unsigned close_gaps(struct rte_mbuf **pkts, unsigned n)
 	return kept;
 }
 
+/* Whether the codecs are to be tried on a packet. */
+static inline bool is_to_compress(const struct plan *plan, const struct pkt *p)
+{
+	return plan->compress != COMPRESS_OFF && plan->class_compress[p->class_id] &&
+	       p->flags & PKT_IP && (p->flow->peer != 0 || is_dry_run(plan, p->class_id));
+}
+
 unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
 	const struct plan *plan = w->plan;
 	unsigned tried = 0, packed = 0;
 
-	if (plan->compress == COMPRESS_OFF || (w->links->count == 0 && !plan->dry_runs))
+	if (w->links->count == 0 && !plan->dry_runs)
 		return n;
 	for (unsigned i = 0; i < n; i++) {
 		if (pkts[i] == NULL)
 			continue;
 		const struct pkt *p = pkt_of(pkts[i]);
-		const struct flow *f = p->flow;
-		enum reason reason;
+		bool compress = is_to_compress(plan, p), seal = worker_wants_sealed(w, p);
+		enum reason reason = REASON_NONE;
+		struct rte_mbuf *out = NULL;
 
-		if (p->way != WAY_UP || !plan->class_compress[p->class_id] ||
-			!(p->flags & PKT_IP) || (f->peer == 0 && !is_dry_run(plan, p->class_id)))
+		if (p->way != WAY_UP || !(compress || seal))
 			continue;
-		struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
-		if (plan->class_pack[p->class_id] && !is_dry_run(plan, p->class_id)) {
-			unsigned together = worker_pack(w, pkts + i, n - i, c);
+		tried++;
+		if (compress) {
+			struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
+			unsigned together = 0;
+
+			if (plan->class_pack[p->class_id] && !is_dry_run(plan, p->class_id))
+				together = worker_pack(w, pkts + i, n - i, c);
 			if (together > 0) {
-				tried += together;
+				tried += together - 1;
 				packed += together;
 				continue;
 			}
+			out = compress_packet(w, pkts[i], c, &reason);
+			if (reason != REASON_NONE) {
+				w->counters->reason[reason]++;
+				c->passed[reason - PASS_LINK_NO_PEER]++;
+			}
 		}
-		struct rte_mbuf *out = compress_packet(w, pkts[i], c, &reason);
-		tried++;
 		if (out != NULL) {
 			pkts[i] = out;
-		} else if (reason != REASON_NONE) {
-			w->counters->reason[reason]++;
-			c->passed[reason - PASS_LINK_NO_PEER]++;
+		} else if (seal) {
+			/* None, one or several take its place. */
+			struct rte_mbuf *frames[SEALED_MAX];
+			unsigned got = worker_seal(w, pkts[i], frames, SEALED_MAX - n + 1);
+			if (unlikely(got != 1))
+				memmove(&pkts[i + got], &pkts[i + 1],
+					(n - i - 1) * sizeof(pkts[0]));
+			memcpy(&pkts[i], frames, got * sizeof(pkts[0]));
+			n = n - 1 + got;
+			i += got - 1;
 		}
 	}
 	if (packed > 0)

@@ -192,7 +192,7 @@ static uint32_t compress_pack(struct worker *w, const struct rte_mbuf *first,
 		return 0;
 	k->packets += pack->count;
 	k->bytes += pack->frame_bytes;
-	k->wire_bytes += link_headers_bytes(path) + (uint32_t)n;
+	k->wire_bytes += link_headers_bytes(path) + link_trailer_bytes(path) + (uint32_t)n;
 	return (uint32_t)n;
 }
 
@@ -240,7 +240,8 @@ unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struc
 	if (estimate == NULL ||
 		(w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL))
 		return 0;
-	most = pack_expected(estimate, path->path_mtu - link_overhead_bytes(path));
+	most = pack_expected(
+		estimate, path->path_mtu - link_overhead_bytes(path) - link_trailer_bytes(path));
 	if (most < pkts[0]->pkt_len || !has_company(pkts, n))
 		return 0;
 	select_packets(w, path, pkts, n, most, &s);
@@ -281,7 +282,7 @@ unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struc
 	return s.count;
 }
 
-int worker_unpack(struct worker *w, const struct rte_mbuf *in, const struct link_path *path,
+int worker_unpack(struct worker *w, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq *lanes, struct rte_mbuf **out, unsigned *n, struct link_arrival *arrival)
 {
 	const struct link_pack *pack = &w->pack;

@@ -23,7 +23,7 @@ unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struc
  * which has room for LINK_PACK_MAX, raw, as link_decode() gives one. Returns 0 or what
  * link_decode() does, minus DROP_RX_NO_MBUF, too; then *n is 0.
  */
-int worker_unpack(struct worker *w, const struct rte_mbuf *in, const struct link_path *path,
+int worker_unpack(struct worker *w, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq *lanes, struct rte_mbuf **out, unsigned *n, struct link_arrival *arrival);
 
 /*

@@ -73,8 +73,9 @@ static inline void worker_hand_over(struct worker *w, unsigned owner, struct rte
 unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n, unsigned *done,
 	struct rte_mbuf **out);
 
-/* compress: packets that leave for a peer become link frames where that makes them smaller. The
- * burst keeps its order; returns how many packets it holds now. */
+/* compress: packets that leave for a peer become link frames where that makes them smaller, or all
+ * of them where the peer has encryption. The burst keeps its order; pkts[] has room for SEALED_MAX.
+ * Returns how many packets it holds now. */
 unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n);
 
 /* Whether a packet may go through the link at all; REASON_NONE: it may. */
@@ -87,6 +88,11 @@ void worker_find_peer(struct worker *w, const struct pkt *p);
 /* Remember of flows towards a peer what routed links need: the LAN side's link-layer header, and
  * under which session a packet from the WAN was seen. */
 void worker_learn_peering(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
+/* On a routed path: does the far end have a link-layer header for the packet, and look for it under
+ * the same VLAN? */
+bool worker_is_proven(
+	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path);
 
 /* Give packets from a routed link the link-layer header of their flow; those that have none are
  * dropped. Returns how many stay. */

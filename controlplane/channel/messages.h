@@ -287,13 +287,15 @@ struct peer_record {
 	uint64_t session;	    /* counts up with every new session */
 	char error[160]; /* why the last session ended or none comes about; "": no trouble */
 	char codec[CHANNEL_NAME_MAX];
-	uint64_t framing;		  /* enum channel_framing: what our data goes in now */
-	uint64_t rtt_ns;		  /* of the hello */
-	uint64_t path_mtu, peer_path_mtu; /* ours; as the peer says */
+	uint64_t framing;		   /* enum channel_framing: what our data goes in now */
+	char encryption[CHANNEL_NAME_MAX]; /* the cipher; "none" */
+	uint64_t rtt_ns;		   /* of the hello */
+	uint64_t path_mtu, peer_path_mtu;  /* ours; as the peer says */
 	/* What we sent and received on the link. */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	/* Frames from the peer, counted here by their sequence numbers. */
 	uint64_t rx_lost, rx_duplicate, rx_reordered, rx_bad;
+	uint64_t rx_forged; /* of rx_bad: encrypted, and their tag did not verify */
 	/* Our frames, as the peer counted and reported them. */
 	uint64_t tx_lost, tx_duplicate, tx_reordered;
 	uint64_t peer_rx_frames;	     /* frames that the peer says it has received from us */

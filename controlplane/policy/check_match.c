@@ -222,6 +222,19 @@ static void check_peer(
 		problem_error(problems, 0, option,
 			"below what IPv6 guarantees; accepted for an IPv6 peer: at least %u",
 			IPV6_MTU_MIN);
+	snprintf(option, sizeof(option), "%s.unencrypted", path);
+	if (p->encryption != ENCRYPTION_NONE && p->path == PATH_ROUTED &&
+		p->unencrypted == UNENCRYPTED_DROP)
+		problem_error(problems, 0, option,
+			"\"drop\", but on a routed path the first packets of each flow cannot be "
+			"encrypted, so that none would ever begin; accepted: \"pass\", or path = "
+			"\"bridged\"");
+	snprintf(option, sizeof(option), "%s.framing", path);
+	if (p->encryption != ENCRYPTION_NONE && p->framing == FRAMING_TRANSPARENT)
+		problem_error(problems, 0, option,
+			"\"transparent\", but encryption needs the tunnel; accepted: \"tunnel\", "
+			"or "
+			"encryption = \"none\"");
 	snprintf(option, sizeof(option), "%s.stamp_size", path);
 	if (p->stamp_size > p->path_mtu)
 		problem_error(

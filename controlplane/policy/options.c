@@ -30,6 +30,11 @@ static const struct option_word framing_words[] = {
 	{"tunnel", FRAMING_TUNNEL}, {"transparent", FRAMING_TRANSPARENT}, {NULL, 0}};
 static const struct option_word path_words[] = {
 	{"routed", PATH_ROUTED}, {"bridged", PATH_BRIDGED}, {NULL, 0}};
+static const struct option_word encryption_words[] = {{"none", ENCRYPTION_NONE},
+	{"aes-256-gcm", ENCRYPTION_AES_256_GCM},
+	{"chacha20-poly1305", ENCRYPTION_CHACHA20_POLY1305}, {NULL, 0}};
+static const struct option_word unencrypted_words[] = {
+	{"drop", UNENCRYPTED_DROP}, {"pass", UNENCRYPTED_PASS}, {NULL, 0}};
 static const struct option_word reflector_words[] = {
 	{"off", REFLECTOR_OFF}, {"peers", REFLECTOR_PEERS}, {"any", REFLECTOR_ANY}, {NULL, 0}};
 static const struct option_word direction_words[] = {
@@ -203,6 +208,9 @@ static const struct option peer[] = {
 	{"path", OPTION_WORD, P(path), .words = path_words, .fallback = "routed"},
 	{"path_mtu", OPTION_INT, P(path_mtu), .min = 576, .max = 9000, .fallback = "1500"},
 	{"mss_clamp", OPTION_BOOL, P(mss_clamp), .live = true, .fallback = "false"},
+	{"encryption", OPTION_WORD, P(encryption), .words = encryption_words, .fallback = "none"},
+	{"unencrypted", OPTION_WORD, P(unencrypted), .words = unencrypted_words,
+		.fallback = "drop"},
 	{"store", OPTION_MEMORY, P(store_mb), .min = 16, .max = 65536, .empty = "none",
 		.fallback = "none"},
 	{"stamp_interval", OPTION_TIME, P(stamp_interval_ns), .live = true, .min = 10000000,

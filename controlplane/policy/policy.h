@@ -46,6 +46,10 @@ enum policy_framing { FRAMING_TUNNEL, FRAMING_TRANSPARENT };
 /* bridged: the peers share one Ethernet segment over the WAN, frames keep their MAC addresses.
  * routed: routers stand between the peers, the far end writes its own link-layer header. */
 enum policy_path { PATH_ROUTED, PATH_BRIDGED };
+/* In the order of enum link_cipher. */
+enum policy_encryption { ENCRYPTION_NONE, ENCRYPTION_AES_256_GCM, ENCRYPTION_CHACHA20_POLY1305 };
+/* Of a peer with encryption: what becomes of packets that cannot go through the link. */
+enum policy_unencrypted { UNENCRYPTED_DROP, UNENCRYPTED_PASS };
 
 /* An address of either family; IPv4 as ::ffff:a.b.c.d. family is 0 where none was given. */
 struct policy_address {
@@ -179,6 +183,8 @@ struct policy_peer {
 	enum policy_path path;
 	uint16_t path_mtu; /* largest outer IP packet */
 	bool mss_clamp;
+	enum policy_encryption encryption;
+	enum policy_unencrypted unencrypted;
 	uint32_t store_mb;	    /* memory for repeated data, MiB; 0: none */
 	uint32_t stamp_interval_ns; /* between STAMP test packets to it; 0: none are sent */
 	uint8_t stamp_dscp;

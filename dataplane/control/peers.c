@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sessions with the peers: hellos out and in, and the paths that follow from them. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,9 +43,20 @@ struct peers *peers_create(struct control *c, char *error, size_t error_len)
 			.workers = (uint8_t)c->daemon->worker_count,
 			.routed = p->path == PATH_ROUTED,
 			.transparent = p->framing == FRAMING_TRANSPARENT,
+			.cipher = (uint8_t)p->encryption,
 			.store_slots = worker_store_slots(policy, i),
 			.dictionaries = c->daemon->dictionaries};
 		int rc = link_session_init(&peers->peer[i].session, &config, clock_now_ns());
+		if (rc == -ENOTSUP) {
+			snprintf(error, error_len,
+				"peer %s: encryption = \"%s\" needs AES instructions, which this "
+				"CPU "
+				"does not have; take \"%s\" at both ends",
+				p->name, link_cipher_name((uint8_t)p->encryption),
+				link_cipher_name(LINK_CIPHER_CHACHA20_POLY1305));
+			peers_destroy(peers);
+			return NULL;
+		}
 		if (rc != 0) {
 			snprintf(error, error_len, "peer %s: the session cannot start: %s", p->name,
 				strerror(-rc));
@@ -71,11 +83,12 @@ static uint16_t clamp_of(const struct policy_peer *p, const struct link_path *pa
 {
 	uint32_t inner_l2 = path->routed ? 0 : link_l2_bytes(path);
 	uint32_t taken = (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6) + inner_l2 +
-			 TCP_IP_HEADER(ipv6);
+			 link_trailer_bytes(path) + TCP_IP_HEADER(ipv6);
 
-	return p->mss_clamp && !path->transparent && path->path_mtu > taken
-		       ? (uint16_t)(path->path_mtu - taken)
-		       : 0;
+	/* With encryption there is no way beside the link for what does not fit. */
+	bool clamp = (p->mss_clamp || path->cipher != LINK_CIPHER_NONE) && !path->transparent;
+
+	return clamp && path->path_mtu > taken ? (uint16_t)(path->path_mtu - taken) : 0;
 }
 
 static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
@@ -100,6 +113,8 @@ static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
 		path->vlan = b->vlan;
 		path->family = p->address.family;
 		path->routed = p->path == PATH_ROUTED;
+		path->plain_drops =
+			p->encryption != ENCRYPTION_NONE && p->unencrypted == UNENCRYPTED_DROP;
 		memcpy(path->our_mac, c->daemon->ports[port_wan(p->bridge)].mac.addr_bytes, 6);
 		memcpy(path->our_address, our->address.bytes, 16);
 		memcpy(path->peer_address, p->address.bytes, 16);
@@ -116,13 +131,16 @@ static void publish_if_changed(struct control *c, uint64_t now_ns)
 	struct links now;
 
 	fill_links(c, &now, now_ns);
-	if (memcmp(&now, c->daemon->links, sizeof(now)) == 0)
-		return;
-	struct links *links = malloc(sizeof(*links));
-	if (links == NULL)
-		return; /* the next tick tries again */
-	memcpy(links, &now, sizeof(now));
-	publish_links(c->daemon, links);
+	if (memcmp(&now, c->daemon->links, sizeof(now)) != 0) {
+		/* Without memory the next tick tries again. */
+		struct links *links = aligned_alloc(_Alignof(struct links), sizeof(*links));
+
+		if (links != NULL) {
+			memcpy(links, &now, sizeof(now));
+			publish_links(c->daemon, links);
+		}
+	}
+	explicit_bzero(&now, sizeof(now)); /* session keys */
 }
 
 /* ---- what the peers must know ---- */

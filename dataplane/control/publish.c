@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Putting plans and links in force; publish.h says how. */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "dataplane/clock.h"
@@ -110,10 +111,16 @@ bool publish_done(struct daemon *d, struct publish_result *result, uint64_t wait
 	return behind == 0 || result->duration_ns >= WAIT_NS;
 }
 
+static void free_links(void *links)
+{
+	explicit_bzero(links, sizeof(struct links)); /* session keys */
+	free(links);
+}
+
 void publish_links(struct daemon *d, struct links *links)
 {
 	void *old = (void *)(uintptr_t)d->links;
 
 	__atomic_store_n(&d->links, links, __ATOMIC_RELEASE);
-	retire(d, old, 0, free);
+	retire(d, old, 0, free_links);
 }

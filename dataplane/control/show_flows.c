@@ -440,6 +440,14 @@ int show_explain(void *context, const struct explain_request *request, struct ch
 			: !class->compress ? "goes out plainly: its class does not compress"
 			: !r.peer_up	   ? "goes out plainly: the peer is not alive"
 					   : "compressed where that makes it smaller";
+		if (policy->peers[peer].encryption != ENCRYPTION_NONE && !r.peer_up)
+			words = policy->peers[peer].unencrypted == UNENCRYPTED_DROP
+					? "dropped: the peer is not alive, and it wants encryption"
+					: "goes out plainly: the peer is not alive";
+		else if (policy->peers[peer].encryption != ENCRYPTION_NONE)
+			words = plan->compress == COMPRESS_OFF || !class->compress
+					? "encrypted, not compressed"
+					: "encrypted, and compressed where that makes it smaller";
 	}
 	if (plan->compress == COMPRESS_DRY_RUN)
 		words = "dry-run: compressed to count only";

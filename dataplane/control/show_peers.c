@@ -51,6 +51,7 @@ int show_peers(void *context, const struct page_request *request, struct channel
 		show_name(r.codec, s->alive ? "lz4" : "");
 		r.framing = d->links->path[i].transparent ? CHANNEL_FRAMING_TRANSPARENT
 							  : CHANNEL_FRAMING_TUNNEL;
+		show_name(r.encryption, link_cipher_name((uint8_t)policy->peers[i].encryption));
 		memset(&variation, 0, sizeof(variation));
 		for (unsigned w = 0; w < d->worker_count; w++) {
 			const struct worker_peer *of = &d->workers[w]->peers[i];
@@ -59,6 +60,7 @@ int show_peers(void *context, const struct page_request *request, struct channel
 			r.rx_frames += of->rx_frames;
 			r.rx_bytes += of->rx_bytes;
 			r.rx_bad += of->rx_bad;
+			r.rx_forged += of->rx_forged;
 			histogram_merge(&variation, &of->delay_variation);
 		}
 		r.tx_frames += s->hellos_sent;

@@ -187,6 +187,8 @@ static uint32_t blob_max(
 {
 	uint32_t frame_max = RTE_MIN((uint32_t)rte_pktmbuf_tailroom(out), path->path_mtu + l2);
 
+	headers += link_trailer_bytes(path);
+
 	return frame_max > headers ? frame_max - headers : 0;
 }
 
@@ -204,9 +206,14 @@ static inline uint32_t l2_bytes_of(const struct link_path *path, const struct rt
 uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, struct rte_mbuf *out,
 	uint32_t min_gain, uint32_t *room)
 {
-	uint32_t frame = rte_pktmbuf_data_len(in), headers = link_headers_of(path, in);
+	uint32_t headers = link_headers_of(path, in), less = headers + min_gain;
+	uint32_t frame = rte_pktmbuf_data_len(in);
 
-	*room = frame > headers + min_gain ? frame - headers - min_gain : 0;
+	if (path->cipher != LINK_CIPHER_NONE) {
+		link_inner(path, in, &frame);
+		less = min_gain;
+	}
+	*room = frame > less ? frame - less : 0;
 	*room = RTE_MIN(*room, blob_max(path, out, l2_bytes_of(path, in), headers));
 	return rte_pktmbuf_mtod_offset(out, uint8_t *, headers);
 }
@@ -318,8 +325,19 @@ uint8_t link_ecn(const uint8_t *inner, uint32_t len, bool routed)
 	return ip < 0 ? ECN_NOT_ECT : ecn_get(inner + ip);
 }
 
-int link_close(struct link_tx *tx, const struct link_path *path, const struct link_content *content,
-	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns)
+/* The frame's shim, check 0, and blob stand at `shim`: check it with `key`, or seal it. */
+static void finish(const struct link_tx *tx, const struct link_path *path, uint64_t key,
+	uint8_t *shim, const uint8_t *original, uint32_t original_len, uint32_t blob_len)
+{
+	if (path->cipher != LINK_CIPHER_NONE)
+		link_seal(path, tx->next, shim, blob_len);
+	else
+		link_put32(shim + 12, check_of(shim, original, original_len, key));
+}
+
+int link_frame_close(struct link_tx *tx, const struct link_path *path,
+	const struct link_content *content, uint8_t codec, uint32_t blob_len, struct rte_mbuf *out,
+	uint64_t now_ns)
 {
 	const struct rte_mbuf *kept = content->headers_of;
 	uint32_t headers = kept == NULL ? link_headers_bytes(path) : link_headers_of(path, kept);
@@ -352,10 +370,10 @@ int link_close(struct link_tx *tx, const struct link_path *path, const struct li
 			rte_pktmbuf_mtod_offset(out, const uint8_t *, pkt_of(kept)->l3_off),
 			path->routed);
 	}
-	link_put32(p + 12, check_of(p, content->bytes, content->len, key));
+	finish(tx, path, key, p, content->bytes, content->len, blob_len);
 	if (kept == NULL)
-		write_headers(path, out, LINK_SHIM_BYTES + blob_len, content->dscp, content->ecn,
-			tx->source_port);
+		write_headers(path, out, LINK_SHIM_BYTES + blob_len + link_trailer_bytes(path),
+			content->dscp, content->ecn, tx->source_port);
 	count_sent(
 		tx, path, shim.class_slot, content->frame_bytes, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
@@ -378,7 +396,7 @@ int link_encode(struct link_tx *tx, const struct link_path *path, const struct r
 		/* From the bytes: a queue may have marked the packet since it was parsed. */
 		content.ecn = link_ecn(content.bytes, content.len, path->routed);
 	}
-	return link_close(tx, path, &content, codec, blob_len, out, now_ns);
+	return link_frame_close(tx, path, &content, codec, blob_len, out, now_ns);
 }
 
 int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint8_t *ack,
@@ -402,9 +420,10 @@ int link_encode_ack(struct link_tx *tx, const struct link_path *path, const uint
 	};
 
 	link_shim_write(p, &shim);
-	link_put32(p + 12, check_of(p, ack, len, path->tx_key));
 	memcpy(p + LINK_SHIM_BYTES, ack, len);
-	write_headers(path, out, LINK_SHIM_BYTES + len, DSCP_CS6, ECN_NOT_ECT, tx->source_port);
+	finish(tx, path, path->tx_key, p, ack, len, len);
+	write_headers(path, out, LINK_SHIM_BYTES + len + link_trailer_bytes(path), DSCP_CS6,
+		ECN_NOT_ECT, tx->source_port);
 	count_sent(tx, path, 0, 0, rte_pktmbuf_data_len(out), now_ns);
 	return 0;
 }
@@ -489,18 +508,36 @@ static uint64_t check_key(const struct rte_mbuf *in, const struct link_path *pat
 		rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt_of(in)->l3_off), path->routed);
 }
 
-int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+/* Does the check of `in`, whose shim is here, verify? *session_id is that of the newest key; that
+ * of the key before may have been it. */
+static bool check_ok(const struct rte_mbuf *in, const struct link_path *path, const uint8_t *shim,
+	const uint8_t *original, uint32_t original_len, uint64_t now_ns, uint32_t *session_id)
+{
+	uint8_t plain[LINK_SHIM_BYTES];
+	uint32_t check = link_get32(shim + LINK_SHIM_BYTES - 4);
+
+	memcpy(plain, shim, LINK_SHIM_BYTES - 4);
+	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
+	if (check_of(plain, original, original_len, check_key(in, path, path->rx_key)) == check)
+		return true;
+	if (now_ns >= path->rx_key_old_until_ns ||
+		check_of(plain, original, original_len, check_key(in, path, path->rx_key_old)) !=
+			check)
+		return false;
+	(*session_id)--;
+	return true;
+}
+
+int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, uint8_t flags,
 	uint8_t *inner, uint32_t room, uint64_t now_ns, struct link_shim *opened,
 	struct link_arrival *arrival)
 {
-	const struct pkt *pkt = pkt_of(in);
+	struct pkt *pkt = pkt_of(in);
 	bool transparent = link_is_transparent(pkt);
 	uint32_t before = transparent ? LINK_IPCOMP_BYTES : 0;
-	const uint8_t *payload =
-		rte_pktmbuf_mtod_offset(in, const uint8_t *, pkt->payload_off + before);
+	uint8_t *payload = rte_pktmbuf_mtod_offset(in, uint8_t *, pkt->payload_off + before);
 	const uint8_t *blob = payload + LINK_SHIM_BYTES, *checked = inner;
-	uint8_t plain[LINK_SHIM_BYTES];
 	uint32_t blob_len, checked_len, inner_min, session_id;
 	bool is_ack;
 	int rc;
@@ -514,7 +551,7 @@ int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_
 		return -DROP_LINK_NO_SESSION;
 	if ((uint32_t)pkt->payload_off + pkt->payload_len > rte_pktmbuf_data_len(in) ||
 		pkt->payload_len < before + LINK_SHIM_BYTES ||
-		(transparent && !link_transparent_opens(in)))
+		(transparent && (path->cipher != LINK_CIPHER_NONE || !link_transparent_opens(in))))
 		return -DROP_LINK_BAD_SHIM;
 	blob_len = pkt->payload_len - before - LINK_SHIM_BYTES;
 	link_shim_read(payload, &shim);
@@ -528,6 +565,14 @@ int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_
 		shim.original_len > room)
 		return -DROP_LINK_BAD_SHIM;
 	checked_len = shim.original_len;
+	session_id = path->session_id;
+	if (path->cipher != LINK_CIPHER_NONE) {
+		if (!link_open(path, &lanes[shim.lane], payload, pkt->payload_len, now_ns,
+			    &session_id))
+			return -DROP_LINK_BAD_TAG;
+		pkt->payload_len = (uint16_t)(pkt->payload_len - LINK_SEAL_BYTES);
+		blob_len -= LINK_SEAL_BYTES;
+	}
 
 	switch (shim.codec) {
 	case LINK_CODEC_RAW:
@@ -567,17 +612,9 @@ int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_
 		return -DROP_LINK_BAD_SHIM;
 	}
 
-	memcpy(plain, payload, LINK_SHIM_BYTES - 4);
-	memset(plain + LINK_SHIM_BYTES - 4, 0, 4);
-	session_id = path->session_id;
-	if (check_of(plain, checked, checked_len, check_key(in, path, path->rx_key)) !=
-		shim.check) {
-		if (now_ns >= path->rx_key_old_until_ns ||
-			check_of(plain, checked, checked_len,
-				check_key(in, path, path->rx_key_old)) != shim.check)
-			return -DROP_LINK_BAD_CHECK;
-		session_id--;
-	}
+	if (path->cipher == LINK_CIPHER_NONE &&
+		!check_ok(in, path, payload, checked, checked_len, now_ns, &session_id))
+		return -DROP_LINK_BAD_CHECK;
 	if (count(&lanes[shim.lane], session_id, &shim, now_ns, arrival) != 0)
 		return -DROP_LINK_DUPLICATE;
 	if (is_ack)
@@ -603,7 +640,7 @@ int link_egress(
 	return 0;
 }
 
-int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+int link_decode(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
 	uint64_t now_ns, struct link_arrival *arrival)
 {
@@ -612,8 +649,8 @@ int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct lin
 	uint32_t room = rte_pktmbuf_tailroom(out);
 	uint8_t *inner = rte_pktmbuf_mtod_offset(out, uint8_t *, front);
 	struct link_shim shim;
-	int rc = link_open(codec, in, path, lanes, store, 0, inner, room > front ? room - front : 0,
-		now_ns, &shim, arrival);
+	int rc = link_frame_open(codec, in, path, lanes, store, 0, inner,
+		room > front ? room - front : 0, now_ns, &shim, arrival);
 
 	if (rc == 0 && front > 0) {
 		link_transparent_restore(in, out, shim.original_len);

@@ -88,6 +88,12 @@ static inline uint32_t link_headers_of(const struct link_path *path, const struc
 				 : link_headers_bytes(path);
 }
 
+/* Bytes behind the blob: of a sealed frame (aead.h). */
+static inline uint32_t link_trailer_bytes(const struct link_path *path)
+{
+	return path->cipher != LINK_CIPHER_NONE ? LINK_SEAL_BYTES : 0;
+}
+
 /*
  * The bytes of a parsed packet that cross the link: the whole frame, or on a routed path its IP
  * packet, or in transparent framing what is behind the IP header. *len is 0 when there are none (no
@@ -98,7 +104,8 @@ const uint8_t *link_inner(const struct link_path *path, const struct rte_mbuf *i
 /*
  * Where in `out` (fresh, empty) the codec writes its blob, and in *room the most it may write: less
  * than that and the link frame is at least min_gain bytes shorter than `in`, fits the path MTU and
- * the mbuf. *room is 0 when that cannot be.
+ * the mbuf. *room is 0 when that cannot be. On a path with a cipher, where packets grow anyhow:
+ * shorter than the link frame with the bytes of `in` as they are.
  */
 uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, struct rte_mbuf *out,
 	uint32_t min_gain, uint32_t *room);
@@ -107,7 +114,8 @@ uint8_t *link_blob(const struct link_path *path, const struct rte_mbuf *in, stru
  * Make `out` the link frame of `in`, around the blob_len bytes that stand at link_blob() already.
  * `in` is parsed (struct pkt) and stays as it is; the caller keeps both mbufs and fills struct pkt
  * of `out`. Takes the lane's next sequence number, only with 0. Returns 0, -EMSGSIZE when the outer
- * packet would exceed the path MTU or the mbuf, -ENOTCONN without a live session.
+ * packet would exceed the path MTU or the mbuf, -ENOTCONN without a live session. With a cipher the
+ * frame is sealed.
  */
 int link_encode(struct link_tx *tx, const struct link_path *path, const struct rte_mbuf *in,
 	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns);
@@ -144,7 +152,8 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  * (link_is_transparent(); payload: from the IPComp header on) `out` always holds the whole frame.
  * Otherwise minus an enum reason, nothing to
  * deliver and the contents of `out` undefined. LINK_IS_ACK: no packet but an acknowledgement,
- * verified and counted in the lane; it is the blob of `in`, for link_ack_read(). *arrival (may be
+ * verified and counted in the lane; it is the blob of `in`, for link_ack_read(). A sealed frame
+ * that verifies is opened in `in`, whose payload_len then is that of a plain one. *arrival (may be
  * NULL) is what link_seq_accept() says of a verified frame, delivered or not; LINK_NOT_VERIFIED of
  * others:
  *
@@ -153,10 +162,11 @@ int link_peek_lane(const uint8_t *payload, uint32_t len);
  *     DROP_LINK_BAD_DATA     does not decompress to the length it says
  *     DROP_LINK_NO_REFERENCE refers to a frame that the store does not have; the peer will be told
  *     DROP_LINK_BAD_CHECK    decompressed to something else, or is of another session
+ *     DROP_LINK_BAD_TAG      sealed, and forged, damaged or of another session
  *     DROP_LINK_DUPLICATE    verified, but received before
  *     DROP_LINK_CE           verified and counted, but marked CE around a packet without ECN
  */
-int link_decode(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+int link_decode(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct rte_mbuf *out,
 	uint64_t now_ns, struct link_arrival *arrival);
 

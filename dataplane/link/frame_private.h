@@ -22,14 +22,15 @@ struct link_content {
 };
 
 /* What link_encode() and link_encode_pack() do. */
-int link_close(struct link_tx *tx, const struct link_path *path, const struct link_content *content,
-	uint8_t codec, uint32_t blob_len, struct rte_mbuf *out, uint64_t now_ns);
+int link_frame_close(struct link_tx *tx, const struct link_path *path,
+	const struct link_content *content, uint8_t codec, uint32_t blob_len, struct rte_mbuf *out,
+	uint64_t now_ns);
 
 /*
  * Decode and verify a data frame into inner[0..room) and count it in its lane. 0 with *shim,
  * LINK_IS_ACK, or minus an enum reason. Frames of which `flags` are not the shim's are refused.
  */
-int link_open(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, uint8_t flags,
 	uint8_t *inner, uint32_t room, uint64_t now_ns, struct link_shim *shim,
 	struct link_arrival *arrival);

@@ -22,11 +22,17 @@ static inline void put64(uint8_t *p, uint64_t v)
 	link_put32(p + 4, (uint32_t)v);
 }
 
+static inline size_t exchange_bytes(uint8_t cipher)
+{
+	return cipher != LINK_CIPHER_NONE ? LINK_EXCHANGE_BYTES : 0;
+}
+
 int link_hello_write(
 	const struct link_hello *hello, const uint8_t key[32], uint8_t *out, size_t room)
 {
 	size_t len = LINK_SHIM_BYTES + LINK_HELLO_BYTES + hello->announced * LINK_ANNOUNCE_BYTES +
-		     hello->dictionary_count * LINK_DICTIONARY_BYTES;
+		     hello->dictionary_count * LINK_DICTIONARY_BYTES +
+		     exchange_bytes(hello->cipher);
 	uint8_t *p = out + LINK_SHIM_BYTES;
 
 	if (hello->announced > LINK_ANNOUNCE_MAX ||
@@ -46,7 +52,7 @@ int link_hello_write(
 	link_shim_write(out, &shim);
 	memcpy(p, magic, 4);
 	p[4] = hello->version;
-	p[5] = hello->flags;
+	p[5] = (uint8_t)(hello->flags | hello->cipher << LINK_HELLO_CIPHER_SHIFT);
 	p[6] = hello->workers;
 	p[7] = hello->codecs;
 	p[8] = (uint8_t)(hello->path_mtu >> 8);
@@ -82,6 +88,8 @@ int link_hello_write(
 		p[0] = hello->dictionary[i].id;
 		put64(p + 1, hello->dictionary[i].hash);
 	}
+	memcpy(p, hello->exchange, exchange_bytes(hello->cipher));
+	p += exchange_bytes(hello->cipher);
 	crypto_generichash(p, LINK_SIGNATURE_BYTES, out, len, key, 32);
 	return (int)(len + LINK_SIGNATURE_BYTES);
 }
@@ -112,14 +120,16 @@ int link_hello_read(const uint8_t *msg, size_t len, const uint8_t key[32], struc
 	if (body < LINK_HELLO_BYTES || p[11] > LINK_ANNOUNCE_MAX ||
 		p[131] > LINK_DICTIONARIES_MAX ||
 		body != LINK_HELLO_BYTES + (size_t)p[11] * LINK_ANNOUNCE_BYTES +
-				(size_t)p[131] * LINK_DICTIONARY_BYTES ||
+				(size_t)p[131] * LINK_DICTIONARY_BYTES +
+				exchange_bytes(p[5] >> LINK_HELLO_CIPHER_SHIFT) ||
 		shim.lane != LINK_CONTROL_LANE || shim.flags != 0 || shim.check != 0 ||
 		shim.original_len != len - LINK_SHIM_BYTES)
 		return -EBADMSG;
 	hello->seq = shim.seq;
 	hello->sent = shim.sent;
 	hello->version = p[4];
-	hello->flags = p[5];
+	hello->flags = p[5] & ((1u << LINK_HELLO_CIPHER_SHIFT) - 1);
+	hello->cipher = p[5] >> LINK_HELLO_CIPHER_SHIFT;
 	hello->workers = p[6];
 	hello->codecs = p[7];
 	hello->path_mtu = (uint16_t)(p[8] << 8 | p[9]);
@@ -156,5 +166,7 @@ int link_hello_read(const uint8_t *msg, size_t len, const uint8_t key[32], struc
 		hello->dictionary[i].id = p[0];
 		hello->dictionary[i].hash = get64(p + 1);
 	}
+	memset(hello->exchange, 0, sizeof(hello->exchange));
+	memcpy(hello->exchange, p, exchange_bytes(hello->cipher));
 	return 0;
 }

@@ -8,7 +8,8 @@
  *
  *      0  4  magic "SLHO"              the same in every version
  *      4  1  version of the message    the same in every version
- *      5  1  flags: LINK_HELLO_READY, LINK_HELLO_ROUTED, LINK_HELLO_TRANSPARENT, LINK_HELLO_PACKS
+ *      5  1  flags: LINK_HELLO_READY, LINK_HELLO_ROUTED, LINK_HELLO_TRANSPARENT, LINK_HELLO_PACKS;
+ *            the two highest bits: enum link_cipher
  *      6  1  workers, 1..16
  *      7  1  codecs understood, one bit a number of enum link_codec
  *      8  2  path MTU: largest outer IP packet
@@ -29,6 +30,7 @@
  *    164 64  frames that the sender sent in that interval, by slot: 16 x 4
  *    228 5n  announcements: lane (1), next sequence number that the sender will use in it (4)
  *    ... 9n  dictionaries that the sender has: id (1), XXH3_64 of all of its bytes (8)
+ *    ... 32  where there is a cipher: X25519 public key that goes with the sender's nonce (aead.h)
  *    ... 32  keyed BLAKE2b-256 of everything before, shim included; last in every version
  */
 #ifndef SLUICE_LINK_HELLO_H
@@ -38,26 +40,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/link/aead.h"
 #include "dataplane/link/class.h"
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
 
-#define LINK_HELLO_VERSION 3
+#define LINK_HELLO_VERSION 4
 #define LINK_HELLO_BYTES 228 /* without announcements, dictionaries and signature */
 #define LINK_NONCE_BYTES 16
 #define LINK_SIGNATURE_BYTES 32
+#define LINK_EXCHANGE_BYTES 32 /* an X25519 key */
 #define LINK_ANNOUNCE_BYTES 5
 #define LINK_ANNOUNCE_MAX 128 /* a hello; more lanes take turns */
 #define LINK_DICTIONARY_BYTES 9
 #define LINK_DICTIONARIES_MAX 15
 #define LINK_MESSAGE_MAX                                                                           \
 	(LINK_SHIM_BYTES + LINK_HELLO_BYTES + LINK_ANNOUNCE_MAX * LINK_ANNOUNCE_BYTES +            \
-		LINK_DICTIONARIES_MAX * LINK_DICTIONARY_BYTES + LINK_SIGNATURE_BYTES)
+		LINK_DICTIONARIES_MAX * LINK_DICTIONARY_BYTES + LINK_EXCHANGE_BYTES +              \
+		LINK_SIGNATURE_BYTES)
 
 #define LINK_HELLO_READY 0x01	    /* the sender hears the receiver in this session */
 #define LINK_HELLO_ROUTED 0x02	    /* the sender's end of the path is routed, not bridged */
 #define LINK_HELLO_TRANSPARENT 0x04 /* the sender takes transparent frames (transparent.h) */
 #define LINK_HELLO_PACKS 0x08	    /* the sender takes several packets in a frame (pack.h) */
+#define LINK_HELLO_CIPHER_SHIFT 6
 
 enum link_refusal {
 	LINK_REFUSAL_NONE,
@@ -66,6 +72,7 @@ enum link_refusal {
 	LINK_REFUSAL_CODECS,  /* no codec in common */
 	LINK_REFUSAL_WORKERS, /* a number of workers that no lane can name */
 	LINK_REFUSAL_MTU,     /* too small for anything */
+	LINK_REFUSAL_CIPHER,  /* the ends have different settings for encryption */
 };
 
 /* What a hello says of classes. */
@@ -81,7 +88,8 @@ struct link_hello {
 	uint32_t seq;  /* from the shim */
 	uint32_t sent; /* from the shim: link_timestamp() */
 	uint8_t version;
-	uint8_t flags;
+	uint8_t flags;	/* without the cipher */
+	uint8_t cipher; /* enum link_cipher, or a number that this version does not know */
 	uint8_t workers;
 	uint8_t codecs;
 	uint16_t path_mtu;
@@ -90,6 +98,7 @@ struct link_hello {
 	uint32_t store_slots;
 	uint64_t boot_id;
 	uint8_t nonce[LINK_NONCE_BYTES], echo[LINK_NONCE_BYTES];
+	uint8_t exchange[LINK_EXCHANGE_BYTES]; /* with a cipher only */
 	uint64_t clock_ns, echo_clock_ns, echo_delay_ns;
 	struct link_seq_counts received; /* jitter_ns is not carried */
 	struct link_hello_classes classes;

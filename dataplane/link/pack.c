@@ -51,7 +51,8 @@ bool link_pack_add(struct link_pack *pack, const struct link_path *path, const s
 uint8_t *link_pack_blob(const struct link_pack *pack, const struct link_path *path,
 	struct rte_mbuf *out, uint32_t min_gain, uint32_t *room)
 {
-	uint32_t headers = link_headers_bytes(path), least = headers + min_gain;
+	uint32_t headers = link_headers_bytes(path);
+	uint32_t least = headers + link_trailer_bytes(path) + min_gain;
 
 	*room = pack->frame_bytes > least ? pack->frame_bytes - least : 0;
 	*room = RTE_MIN(*room, link_blob_max(path, out));
@@ -73,7 +74,7 @@ int link_encode_pack(struct link_tx *tx, const struct link_path *path, const str
 
 	if (pack->count < LINK_PACK_MIN)
 		return -EMSGSIZE;
-	return link_close(tx, path, &content, codec, blob_len, out, now_ns);
+	return link_frame_close(tx, path, &content, codec, blob_len, out, now_ns);
 }
 
 bool link_is_packed(const uint8_t *payload, uint32_t len)
@@ -109,12 +110,12 @@ static bool split(struct link_pack *pack, uint32_t len, uint32_t least)
 	return pack->count >= LINK_PACK_MIN;
 }
 
-int link_decode_pack(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+int link_decode_pack(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct link_pack *pack, uint64_t now_ns,
 	struct link_arrival *arrival)
 {
 	struct link_shim shim;
-	int rc = link_open(codec, in, path, lanes, NULL, LINK_FLAG_PACKED, pack->bytes,
+	int rc = link_frame_open(codec, in, path, lanes, NULL, LINK_FLAG_PACKED, pack->bytes,
 		LINK_ORIGINAL_MAX, now_ns, &shim, arrival);
 
 	pack->count = 0;

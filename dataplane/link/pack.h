@@ -82,7 +82,7 @@ bool link_is_packed(const uint8_t *payload, uint32_t len);
  *
  * LINK_CODEC_STORE is DROP_LINK_BAD_SHIM here, as is a frame that says it holds one packet.
  */
-int link_decode_pack(struct codec *codec, const struct rte_mbuf *in, const struct link_path *path,
+int link_decode_pack(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct link_pack *pack, uint64_t now_ns,
 	struct link_arrival *arrival);
 

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/link/aead.h"
+
 struct link_path {
 	/* From the session. */
 	uint64_t tx_key;     /* check key of what we send */
@@ -27,11 +29,20 @@ struct link_path {
 	uint16_t tx_cpi, rx_cpi, rx_cpi_old; /* of transparent frames, as the keys above */
 	bool transparent;		     /* data goes in transparent frames: transparent.h */
 	bool transparent_rx;		     /* and may come in them */
+	uint8_t cipher; /* enum link_cipher: what data frames are sealed with, also before there is
+			 * a session */
+	/* Keys as above; without a cipher they are all 0. rx_aead_old is session_id_old's, until
+	 * rx_key_old_until_ns; rx_aead_next that of the session whose keys are being agreed, 0:
+	 * none, as the peer may use it before we do. */
+	uint32_t session_id_old, session_id_next;
+	uint32_t session_id_first; /* from this one on the peer has not been restarted */
+	struct link_aead_key tx_aead, rx_aead, rx_aead_old, rx_aead_next;
 	/* From the policy and the neighbour table. */
-	uint16_t port;	/* UDP port of the link, host order */
-	uint16_t vlan;	/* tag of the outer frame; 0: untagged */
-	uint8_t family; /* of the addresses: 4 or 6 */
-	bool routed;	/* only IP packets cross, without their link-layer header */
+	uint16_t port;	  /* UDP port of the link, host order */
+	uint16_t vlan;	  /* tag of the outer frame; 0: untagged */
+	uint8_t family;	  /* of the addresses: 4 or 6 */
+	bool routed;	  /* only IP packets cross, without their link-layer header */
+	bool plain_drops; /* with a cipher: what cannot be sealed is dropped, not sent plainly */
 	uint8_t our_mac[6], next_hop_mac[6];
 	uint8_t our_address[16], peer_address[16]; /* IPv4 as ::ffff:a.b.c.d */
 };

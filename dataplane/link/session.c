@@ -39,6 +39,12 @@ static void hold_ready(struct link_session *s, uint64_t now_ns)
 	memset(&s->next, 0, sizeof(s->next));
 	s->random(s->random_arg, s->next.own, LINK_NONCE_BYTES);
 	s->next.own[0] |= 1; /* all zeros means none */
+	s->session_id_next = 0;
+	sodium_memzero(&s->rx_aead_next, sizeof(s->rx_aead_next));
+	if (s->cipher != LINK_CIPHER_NONE) {
+		s->random(s->random_arg, s->next.secret, sizeof(s->next.secret));
+		crypto_scalarmult_base(s->next.exchange, s->next.secret);
+	}
 	s->next.next_tx_ns = now_ns;
 }
 
@@ -71,22 +77,59 @@ static uint16_t direction_cpi(const struct link_session *s, const uint8_t *from,
 	return (uint16_t)(LINK_CPI_MIN | (out[0] << 8 | out[1]));
 }
 
+/* The key of aead.h for what goes from the end with nonce `from` to the other. */
+static void aead_key(const struct link_session *s, const uint8_t *from, const uint8_t *to,
+	const uint8_t shared[LINK_EXCHANGE_BYTES], struct link_aead_key *key)
+{
+	uint8_t text[2 * LINK_NONCE_BYTES + 1 + LINK_EXCHANGE_BYTES], out[LINK_AEAD_KEY_BYTES];
+
+	memcpy(text, from, LINK_NONCE_BYTES);
+	memcpy(text + LINK_NONCE_BYTES, to, LINK_NONCE_BYTES);
+	text[2 * LINK_NONCE_BYTES] = s->cipher;
+	memcpy(text + 2 * LINK_NONCE_BYTES + 1, shared, LINK_EXCHANGE_BYTES);
+	crypto_generichash(out, sizeof(out), text, sizeof(text), s->aead_key, sizeof(s->aead_key));
+	link_aead_key_set(key, s->cipher, out);
+	sodium_memzero(text, sizeof(text));
+	sodium_memzero(out, sizeof(out));
+}
+
+/* The keys of `next` with the sender of this hello. False: its half of them is none. */
+static bool agree_keys(const struct link_session *s, const struct link_hello *h,
+	struct link_aead_key *tx, struct link_aead_key *rx)
+{
+	uint8_t shared[LINK_EXCHANGE_BYTES];
+	bool ok = crypto_scalarmult(shared, s->next.secret, h->exchange) == 0;
+
+	if (ok) {
+		aead_key(s, s->next.own, h->nonce, shared, tx);
+		aead_key(s, h->nonce, s->next.own, shared, rx);
+	}
+	sodium_memzero(shared, sizeof(shared));
+	return ok;
+}
+
 int link_session_init(
 	struct link_session *s, const struct link_session_config *config, uint64_t now_ns)
 {
-	static const char hello_label[] = "sluice link hello", check_label[] = "sluice link check";
-	uint32_t session_id = s->session_id;
+	static const char hello_label[] = "sluice link hello", check_label[] = "sluice link check",
+			  aead_label[] = "sluice link encryption";
+	/* Also above an id whose session never began here: the lanes may have heard of it. */
+	uint32_t session_id = s->ids_given > s->session_id ? s->ids_given : s->session_id;
 	uint8_t master[32];
 
 	if (config->key == NULL || config->key_len < 1 || config->key_len > 128 ||
 		config->workers < 1 || config->workers > LINK_WORKERS_MAX ||
-		config->path_mtu < PATH_MTU_MIN || config->boot_id == 0)
+		config->path_mtu < PATH_MTU_MIN || config->boot_id == 0 ||
+		config->cipher >= LINK_CIPHERS)
 		return -EINVAL;
 	if (sodium_init() < 0)
 		return -EIO;
+	if (!link_cipher_works(config->cipher))
+		return -ENOTSUP;
 
-	memset(s, 0, sizeof(*s));
-	s->base_id = s->session_id = session_id;
+	sodium_memzero(s, sizeof(*s));
+	s->base_id = s->session_id = s->ids_given = session_id;
+	s->cipher = config->cipher;
 	s->path_mtu = config->path_mtu;
 	s->workers = config->workers;
 	s->routed = config->routed;
@@ -103,6 +146,8 @@ int link_session_init(
 		sizeof(hello_label) - 1, master, sizeof(master));
 	crypto_generichash(s->check_key, sizeof(s->check_key), (const uint8_t *)check_label,
 		sizeof(check_label) - 1, master, sizeof(master));
+	crypto_generichash(s->aead_key, sizeof(s->aead_key), (const uint8_t *)aead_label,
+		sizeof(aead_label) - 1, master, sizeof(master));
 	sodium_memzero(master, sizeof(master));
 
 	hold_ready(s, now_ns);
@@ -168,6 +213,7 @@ static int say_hello(
 		.path_mtu = s->path_mtu,
 		.store_slots = s->store_slots,
 		.refusal = s->refusal,
+		.cipher = s->cipher,
 		.boot_id = s->boot_id,
 		.clock_ns = now_ns,
 	};
@@ -183,6 +229,7 @@ static int say_hello(
 	}
 
 	memcpy(hello.nonce, pair->own, LINK_NONCE_BYTES);
+	memcpy(hello.exchange, pair->exchange, LINK_EXCHANGE_BYTES);
 	if (pair->has_peer) {
 		memcpy(hello.echo, pair->peer, LINK_NONCE_BYTES);
 		hello.echo_clock_ns = pair->heard_clock_ns;
@@ -205,6 +252,8 @@ static int say_hello(
 			hello.announce[hello.announced++].next = s->lane_next[lane];
 		}
 		s->announce_from = lane;
+	} else if (s->session_id_next != 0) {
+		hello.flags |= LINK_HELLO_READY;
 	}
 	len = link_hello_write(&hello, s->hello_key, out, room);
 	if (len > 0) {
@@ -216,6 +265,16 @@ static int say_hello(
 	return len;
 }
 
+/* Ask the peer for a session with new keys. */
+static void call_anew(struct link_session *s, uint64_t now_ns)
+{
+	memcpy(s->next.peer, s->current.peer, LINK_NONCE_BYTES);
+	s->next.has_peer = true;
+	s->next.heard_ns = s->current.heard_ns;
+	s->next.heard_clock_ns = s->current.heard_clock_ns;
+	hello_soon(&s->next, now_ns);
+}
+
 int link_session_tick(struct link_session *s, uint64_t now_ns, uint8_t *out, size_t room)
 {
 	if (s->hears && now_ns - s->current.heard_ns >= LINK_DEAD_NS) {
@@ -224,6 +283,17 @@ int link_session_tick(struct link_session *s, uint64_t now_ns, uint8_t *out, siz
 	}
 	if (s->next.has_peer && now_ns - s->next.heard_ns >= LINK_DEAD_NS)
 		s->next.has_peer = false;
+	/* The peer may have begun the session and count us as alive for as long again. Then its
+	 * keys are void for good: what they have opened must not be taken again as another
+	 * session's. */
+	if (s->session_id_next != 0 &&
+		now_ns - s->next.heard_ns >= 2 * LINK_DEAD_NS + LINK_KEY_OVERLAP_NS)
+		hold_ready(s, now_ns);
+	if (now_ns >= s->rx_key_old_until_ns)
+		sodium_memzero(&s->rx_aead_old, sizeof(s->rx_aead_old));
+	if (s->cipher != LINK_CIPHER_NONE && s->alive && !s->next.has_peer &&
+		now_ns - s->begun_ns >= LINK_REKEY_NS)
+		call_anew(s, now_ns);
 	if (s->refused_ns != 0 && now_ns - s->refused_ns >= LINK_DEAD_NS) {
 		s->refused_ns = 0;
 		s->refusal = LINK_REFUSAL_NONE;
@@ -263,6 +333,8 @@ static enum link_refusal judge(const struct link_session *s, const struct link_h
 		return LINK_REFUSAL_WORKERS;
 	if (h->path_mtu < PATH_MTU_MIN)
 		return LINK_REFUSAL_MTU;
+	if (h->cipher != s->cipher)
+		return LINK_REFUSAL_CIPHER;
 	return LINK_REFUSAL_NONE;
 }
 
@@ -277,6 +349,7 @@ static int refuse(struct link_session *s, const struct link_hello *h, enum link_
 		[LINK_REFUSAL_CODECS] = "no codec in common",
 		[LINK_REFUSAL_WORKERS] = "number of workers out of range",
 		[LINK_REFUSAL_MTU] = "path MTU too small",
+		[LINK_REFUSAL_CIPHER] = "the ends have different settings for encryption",
 	};
 
 	s->hellos_refused++;
@@ -316,21 +389,48 @@ static int refuse(struct link_session *s, const struct link_hello *h, enum link_
 			"the peer's path MTU is %u, at least %u is needed", h->path_mtu,
 			PATH_MTU_MIN);
 		break;
+	case LINK_REFUSAL_CIPHER:
+		snprintf(s->error, sizeof(s->error),
+			"the peer's encryption is %s, ours %s: set the same at both ends",
+			link_cipher_name(h->cipher), link_cipher_name(s->cipher));
+		break;
 	}
 	hello_soon(has_session(s) ? &s->current : &s->next, now_ns);
 	settle_state(s, now_ns);
 	return -EPROTO;
 }
 
-/* `next`, with the nonce of this hello, becomes the session. */
-static void begin_session(struct link_session *s, const struct link_hello *h, uint64_t now_ns)
+/* `next` has this caller. */
+static void called_by(struct link_session *s, const struct link_hello *h, uint64_t now_ns)
 {
+	memcpy(s->next.peer, h->nonce, LINK_NONCE_BYTES);
+	s->next.has_peer = true;
+	s->next.heard_ns = now_ns;
+	s->next.heard_clock_ns = h->clock_ns;
+}
+
+static bool same_key(const struct link_aead_key *a, const struct link_aead_key *b)
+{
+	return sodium_memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* `next`, with the nonce of this hello and these keys, becomes the session. */
+static void begin_session(struct link_session *s, const struct link_hello *h,
+	const struct link_aead_key *tx, const struct link_aead_key *rx, uint64_t now_ns)
+{
+	bool is_ready = s->session_id_next != 0 && same_key(rx, &s->rx_aead_next);
+
 	if (has_session(s)) {
 		s->rx_key_old = s->rx_key;
 		s->rx_cpi_old = s->rx_cpi;
+		s->rx_aead_old = s->rx_aead;
+		s->session_id_old = s->session_id;
 		s->rx_key_old_until_ns = now_ns + LINK_KEY_OVERLAP_NS;
 	}
+	s->tx_aead = *tx;
+	s->rx_aead = *rx;
 	s->current = s->next;
+	sodium_memzero(s->current.secret, sizeof(s->current.secret));
 	memcpy(s->current.peer, h->nonce, LINK_NONCE_BYTES);
 	s->current.has_peer = true;
 	/* The peer may only send once it hears us say that we hear it, with this pair: our next
@@ -341,7 +441,10 @@ static void begin_session(struct link_session *s, const struct link_hello *h, ui
 	s->rx_key = direction_key(s, s->current.peer, s->current.own);
 	s->tx_cpi = direction_cpi(s, s->current.own, s->current.peer);
 	s->rx_cpi = direction_cpi(s, s->current.peer, s->current.own);
-	s->session_id++;
+	s->session_id = is_ready ? s->session_id_next : ++s->ids_given;
+	if (h->boot_id != s->peer.boot_id)
+		s->session_id_first = s->session_id;
+	s->begun_ns = now_ns;
 	/* Hellos count from this one on: the peer may have called for days before. */
 	link_seq_start(&s->control, s->session_id, h->seq);
 	s->peer_ready = false;
@@ -379,6 +482,35 @@ static void take(struct link_session *s, const struct link_hello *h, uint64_t no
 	/* The peer waits for our READY. */
 	if (!was_heard || !s->peer_ready)
 		hello_soon(&s->current, now_ns);
+}
+
+/*
+ * The peer answers the nonce that we hold ready. If it is the one that the session is with, keys
+ * change without a gap: as long as it cannot receive with the new ones, we only can.
+ */
+static int answered(struct link_session *s, const struct link_hello *h, uint64_t now_ns)
+{
+	bool is_same = s->cipher != LINK_CIPHER_NONE && s->alive && h->boot_id == s->peer.boot_id;
+	struct link_aead_key tx = {0}, rx = {0};
+
+	if (s->cipher != LINK_CIPHER_NONE && !agree_keys(s, h, &tx, &rx)) {
+		s->hellos_refused++;
+		return -EBADMSG;
+	}
+	if (is_same && !(h->flags & LINK_HELLO_READY)) {
+		if (s->session_id_next == 0 || !same_key(&rx, &s->rx_aead_next))
+			s->session_id_next = ++s->ids_given;
+		s->rx_aead_next = rx;
+		called_by(s, h, now_ns);
+		hello_soon(&s->next, now_ns);
+	} else {
+		begin_session(s, h, &tx, &rx, now_ns);
+		link_seq_accept(&s->control, h->seq, h->sent, now_ns, NULL);
+		take(s, h, now_ns);
+	}
+	sodium_memzero(&tx, sizeof(tx));
+	sodium_memzero(&rx, sizeof(rx));
+	return 0;
 }
 
 int link_session_receive(struct link_session *s, const uint8_t *msg, size_t len, uint64_t now_ns)
@@ -426,21 +558,14 @@ int link_session_receive(struct link_session *s, const uint8_t *msg, size_t len,
 	refusal = judge(s, &h);
 	if (refusal != LINK_REFUSAL_NONE || h.refusal != LINK_REFUSAL_NONE)
 		return refuse(s, &h, refusal, now_ns);
-	if (is_answer) {
-		begin_session(s, &h, now_ns);
-		link_seq_accept(&s->control, h.seq, h.sent, now_ns, NULL);
-		take(s, &h, now_ns);
-		return 0;
-	}
+	if (is_answer)
+		return answered(s, &h, now_ns);
 	/* Restarted, or a replay: call it and see. */
 	s->refused_ns = 0;
 	s->refusal = LINK_REFUSAL_NONE;
 	if (!s->next.has_peer || !nonce_equal(h.nonce, s->next.peer))
 		hello_soon(&s->next, now_ns);
-	memcpy(s->next.peer, h.nonce, LINK_NONCE_BYTES);
-	s->next.has_peer = true;
-	s->next.heard_ns = now_ns;
-	s->next.heard_clock_ns = h.clock_ns;
+	called_by(s, &h, now_ns);
 	settle_state(s, now_ns);
 	return 0;
 }
@@ -474,6 +599,14 @@ void link_session_fill_path(const struct link_session *s, struct link_path *path
 {
 	path->session_id = has_session(s) ? s->session_id : 0;
 	path->alive = s->alive;
+	path->cipher = s->cipher;
+	path->session_id_old = s->session_id_old;
+	path->session_id_next = s->session_id_next;
+	path->session_id_first = s->session_id_first;
+	path->tx_aead = s->tx_aead;
+	path->rx_aead = s->rx_aead;
+	path->rx_aead_old = s->rx_aead_old;
+	path->rx_aead_next = s->rx_aead_next;
 	path->tx_key = s->tx_key;
 	path->rx_key = s->rx_key;
 	path->rx_key_old = s->rx_key_old;

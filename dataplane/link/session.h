@@ -6,7 +6,8 @@
  *
  * Every LINK_HELLO_NS each end sends a hello, signed with a key derived from the pre-shared key. A
  * session is a pair of random numbers (nonces), one of each end; the check keys, one a direction,
- * are derived from both. A hello names its sender's nonce and repeats (echoes) the other end's:
+ * are derived from both, and so are those of encryption (aead.h). A hello names its sender's nonce
+ * and repeats (echoes) the other end's:
  *
  *  - A hello of the session's pair, newer than the last, keeps the session alive.
  *  - A hello that echoes the nonce that we hold ready for the next session proves that the peer
@@ -22,6 +23,11 @@
  * a path that fails one way stops both. When hellos come back the same session goes on, without new
  * keys. New keys come only with a restarted peer; then the receive key of the session before stays
  * valid for LINK_KEY_OVERLAP_NS, so that frames in flight are not lost.
+ *
+ * With encryption new keys also come every LINK_REKEY_NS, without a gap: an end that wants them
+ * calls the other as above, with the nonce held ready. The end that is answered makes the new
+ * receive key ready and says so (flag READY beside that nonce), and still sends with the old key;
+ * the one that hears that begins the session, and its hello lets the other one begin it.
  *
  * Order matters in one place: after a call that changed session_id or alive, publish the new
  * struct link_path before the next link_session_tick(), whose hello lets the peer send with the
@@ -45,6 +51,7 @@
 #define LINK_HELLO_MIN_NS UINT64_C(20000000) /* between hellos that are said at once */
 #define LINK_DEAD_NS UINT64_C(800000000)
 #define LINK_KEY_OVERLAP_NS UINT64_C(1000000000)
+#define LINK_REKEY_NS UINT64_C(86400000000000)
 
 enum link_session_state {
 	LINK_SESSION_DOWN,    /* nothing heard from the peer of late */
@@ -61,6 +68,7 @@ struct link_session_config {
 	uint8_t workers;    /* 1 to LINK_WORKERS_MAX */
 	bool routed;
 	bool transparent;     /* transparent framing, where the peer's hello says so, too */
+	uint8_t cipher;	      /* enum link_cipher */
 	uint32_t store_slots; /* packets that each worker keeps of what comes; 0: no store */
 	const struct dictionaries *dictionaries; /* of both ends' codecs; NULL: none; must stay */
 	/* Source of nonces; NULL: libsodium's randombytes_buf(). Tests bring their own. */
@@ -77,6 +85,8 @@ struct link_pair {
 	uint64_t next_tx_ns;
 	uint64_t heard_ns;	 /* last valid hello from `peer` */
 	uint64_t heard_clock_ns; /* the peer's clock in that hello */
+	/* With a cipher: X25519 keys that go with `own`; wiped once the session has its keys. */
+	uint8_t secret[LINK_EXCHANGE_BYTES], exchange[LINK_EXCHANGE_BYTES];
 };
 
 struct link_session {
@@ -100,6 +110,13 @@ struct link_session {
 	struct link_pair next;	  /* held ready for the next one */
 	uint64_t tx_key, rx_key, rx_key_old, rx_key_old_until_ns;
 	uint16_t tx_cpi, rx_cpi, rx_cpi_old;
+	uint8_t cipher;
+	uint64_t begun_ns; /* the session */
+	uint32_t session_id_old;
+	uint32_t session_id_first; /* with the peer's present boot id */
+	uint32_t session_id_next;  /* that `next` will have, its keys are ready to receive; 0: no */
+	uint32_t ids_given;	   /* the highest of all ids */
+	struct link_aead_key tx_aead, rx_aead, rx_aead_old, rx_aead_next;
 	uint16_t path_mtu;
 	uint8_t refusal; /* enum link_refusal that our hellos say */
 	uint64_t refused_ns;
@@ -110,7 +127,7 @@ struct link_session {
 	uint32_t store_slots;
 	const struct dictionaries *dictionaries;
 	uint64_t boot_id;
-	uint8_t hello_key[32], check_key[32];
+	uint8_t hello_key[32], check_key[32], aead_key[32];
 	void (*random)(void *arg, uint8_t *out, size_t len);
 	void *random_arg;
 	unsigned announce_from; /* lane to begin the next hello's announcements with */
@@ -123,7 +140,8 @@ struct link_session {
  * Make a session that starts calling its peer at now_ns. `s` is zeroed memory, or an earlier
  * session with the same peer (its key or settings changed): session_id goes on from there, because
  * the workers' lanes know their numbers by it. Returns 0, -EINVAL for a configuration out of
- * bounds, -EIO when libsodium does not start. Owns nothing: no counterpart to call.
+ * bounds, -EIO when libsodium does not start, -ENOTSUP when this CPU cannot do the cipher. Owns
+ * nothing but secrets: wipe it in the end.
  */
 int link_session_init(
 	struct link_session *s, const struct link_session_config *config, uint64_t now_ns);

@@ -46,14 +46,15 @@
  *          Verified behind decompression, before anything is delivered or counted. It finds damage,
  *          frames of other sessions and blind forgeries; it is not a cryptographic signature.
  *          CONTROL frames carry 0: the hello inside is signed as a whole, shim included.
+ *          In sessions with encryption it is a part of the tag: aead.h.
  *
  * The original bytes of one packet are the inner frame from its destination address on, padding
  * included, so that the far end puts out the same bytes. On a routed path, which both ends' hellos
  * agree on and so the session's keys stand for, they are the IP packet alone and the far end writes
  * its own link-layer header. It also lowers the inner TTL by what the routers took off the outer
  * one; packets with a TTL of LINK_TTL_PLAIN or less may be meant to end at a router (traceroute,
- * protocols between neighbours) and stay outside. In transparent framing they are what is behind the
- * IP header.
+ * protocols between neighbours) and stay outside. In transparent framing they are what is behind
+ * the IP header.
  *
  * The blob of LINK_CODEC_LZ4_DICTIONARY:
  *

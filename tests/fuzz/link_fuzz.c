@@ -8,11 +8,16 @@
  *     2  an inner frame: encoded, decoded, compared
  *     3  a control message, as it is
  *     4  the same, signed with the right key
- *     5  a frame from the WAN with transparent framing, as it is
- *     6  inner frames, each behind a byte that gives its length: packed, unpacked, compared
+ *     5  as 0, of a session with encryption
+ *     6  the same, sealed with the right key: the decoder behind the tag
+ *     7  as 2, with encryption
+ *     8  as 4, of a session with encryption
+ *     9  a frame from the WAN with transparent framing, as it is
+ *    10  inner frames, each behind a byte that gives its length: packed, unpacked, compared
  *
- * bits 4 to 7 of it: IPv6 outside, routed, VLAN, transparent framing. With that, 0 and 1 are what
- * is behind the IPComp header, and 2 is any frame that a host may send.
+ * bits 4 to 6 of it: IPv6 outside, routed, VLAN. Bit 7: with encryption, AES-256-GCM instead of
+ * ChaCha20-Poly1305; else transparent framing, where 0 and 1 are what is behind the IPComp header
+ * and 2 is any frame that a host may send.
  */
 #include <stdlib.h>
 
@@ -34,7 +39,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct link_seq lanes[LINK_LANES];
-static struct link_session fresh;
+static struct link_session fresh, fresh_cipher;
 /* Holds nothing: store_fuzz.c has one that does. */
 static struct store_receiver store;
 
@@ -67,6 +72,9 @@ static struct codec *codec(void)
 		c = frames_codec();
 		config.dictionaries = codec_dictionaries(c);
 		require(link_session_init(&fresh, &config, NOW) == 0);
+		config.cipher = LINK_CIPHER_CHACHA20_POLY1305;
+		nonces = UINT8_MAX;
+		require(link_session_init(&fresh_cipher, &config, NOW) == 0);
 	}
 	return c;
 }
@@ -154,6 +162,7 @@ static void decode_one(
 	const struct link_path *path, struct rte_mbuf *in, const uint8_t *payload, size_t len)
 {
 	struct rte_mbuf *out = rte_pktmbuf_alloc(frames_pool());
+	struct rte_mbuf *again = rte_pktmbuf_copy(in, frames_pool(), 0, UINT32_MAX);
 	int lane = link_peek_lane(payload, (uint32_t)len);
 	static struct link_class_rx classes;
 	struct link_losses losses = {0};
@@ -164,7 +173,11 @@ static void decode_one(
 	require((rc <= 0 && -rc < REASON_COUNT) || rc == LINK_IS_ACK);
 	if (rc == LINK_IS_ACK) {
 		require(a.verdict == LINK_ARRIVED && len >= LINK_SHIM_BYTES);
-		link_ack_read(payload + LINK_SHIM_BYTES, (uint32_t)len - LINK_SHIM_BYTES, &ack);
+		require(pkt_of(in)->payload_len == len - link_trailer_bytes(path));
+		link_ack_read(rte_pktmbuf_mtod_offset(
+				      in, uint8_t *, pkt_of(in)->payload_off + LINK_SHIM_BYTES),
+			pkt_of(in)->payload_len - LINK_SHIM_BYTES, &ack);
+		rte_pktmbuf_free(again);
 		rte_pktmbuf_free(in);
 		rte_pktmbuf_free(out);
 		return;
@@ -178,9 +191,10 @@ static void decode_one(
 		require(out->data_len <= rte_pktmbuf_tailroom(out) + out->data_len &&
 			out->data_len == out->pkt_len);
 		rte_pktmbuf_reset(out);
-		require(link_decode(codec(), in, path, lanes, &store, out, NOW, NULL) ==
+		require(link_decode(codec(), again, path, lanes, &store, out, NOW, NULL) ==
 			-DROP_LINK_DUPLICATE);
 	}
+	rte_pktmbuf_free(again);
 	rte_pktmbuf_free(in);
 	rte_pktmbuf_free(out);
 }
@@ -345,9 +359,9 @@ static void take_classes(const struct link_session *s, uint64_t now_ns)
 	link_offset_get(&s->offset, now_ns, &offset_ns, &uncertainty_ns);
 }
 
-static void receive(uint8_t *msg, size_t len, bool is_signed)
+static void receive(uint8_t *msg, size_t len, const struct link_session *from, bool is_signed)
 {
-	struct link_session s = fresh;
+	struct link_session s = *from;
 	uint8_t out[LINK_MESSAGE_MAX];
 
 	nonces = 1;
@@ -364,6 +378,33 @@ static void receive(uint8_t *msg, size_t len, bool is_signed)
 		while ((rc = link_session_tick(&s, now, out, sizeof(out))) != 0)
 			require(rc > 0 && rc <= (int)sizeof(out));
 	}
+}
+
+/* Keys for both ends. */
+static void encrypt(struct link_path path[2], bool aes)
+{
+	static struct link_aead_key keys[2][2];
+	uint8_t cipher = aes ? LINK_CIPHER_AES_256_GCM : LINK_CIPHER_CHACHA20_POLY1305;
+
+	for (uint8_t i = 0; i < 2; i++) {
+		uint8_t bytes[LINK_AEAD_KEY_BYTES] = {[0] = (uint8_t)(i + 1)};
+
+		if (keys[aes][i].state[0] == 0)
+			link_aead_key_set(&keys[aes][i], cipher, bytes);
+		path[i].cipher = cipher;
+		path[i].transparent = path[i].transparent_rx = false;
+		path[i].tx_aead = keys[aes][i];
+		path[!i].rx_aead = keys[aes][i];
+	}
+}
+
+/* Make them a sealed frame of end 0; returns its length. The number is the lane's first. */
+static size_t seal(const struct link_path path[2], uint8_t *payload, size_t len)
+{
+	if (len < LINK_SHIM_BYTES)
+		return len;
+	link_seal(&path[0], link_get32(payload + 4), payload, (uint32_t)len - LINK_SHIM_BYTES);
+	return len + LINK_SEAL_BYTES;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -396,16 +437,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			round_trip(path, copy, size);
 		break;
 	case 3:
-		receive(copy, size, false);
+		receive(copy, size, &fresh, false);
 		break;
 	case 4:
-		receive(copy, size, true);
+		receive(copy, size, &fresh, true);
 		break;
 	case 5:
+		encrypt(path, data[0] & 0x80);
+		decode(&path[1], arrived(&path[1], copy, size), copy, size);
+		break;
+	case 6:
+		encrypt(path, data[0] & 0x80);
+		size = seal(path, copy, size);
+		decode(&path[1], arrived(&path[1], copy, size), copy, size);
+		break;
+	case 7:
+		encrypt(path, data[0] & 0x80);
+		if (size >= 14)
+			round_trip(path, copy, size);
+		break;
+	case 8:
+		receive(copy, size, &fresh_cipher, true);
+		break;
+	case 9:
 		if (size > 0)
 			receive_transparent(&path[1], copy, size);
 		break;
-	case 6:
+	case 10:
 		path[0].transparent = path[1].transparent = false;
 		round_trip_pack(path, copy, size);
 		break;

@@ -152,7 +152,7 @@ static struct rte_mbuf *make_ack(void)
 }
 
 /* It arrives at end 0. Returns what link_decode() says. */
-static int take_ack(const struct rte_mbuf *frame)
+static int take_ack(struct rte_mbuf *frame)
 {
 	const struct pkt *p = pkt_of(frame);
 	const uint8_t *payload = rte_pktmbuf_mtod_offset(frame, const uint8_t *, p->payload_off);

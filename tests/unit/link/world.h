@@ -50,6 +50,7 @@ struct world {
 };
 
 static struct world w;
+static uint8_t world_cipher; /* of both ends, from set_up() on */
 
 static inline void nonce(void *arg, uint8_t *out, size_t len)
 {
@@ -96,6 +97,7 @@ static inline void set_up(uint64_t seed)
 			.boot_id = 100 * (uint64_t)(i + 1),
 			.path_mtu = i ? 1480 : 1500,
 			.workers = i ? 3 : 2,
+			.cipher = world_cipher,
 			.random = nonce,
 			.random_arg = e,
 		};
@@ -136,6 +138,11 @@ static inline void send_message(int to, const uint8_t *bytes, int len)
 	}
 }
 
+static inline bool same(const struct link_aead_key *a, const struct link_aead_key *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
 /* An end that may send must be understood, unless the other is down or has restarted: then it is
  * not the one that the session is with. */
 static inline void check_keys(int i)
@@ -147,6 +154,15 @@ static inline void check_keys(int i)
 	link_session_fill_path(&w.end[i].s, &mine);
 	link_session_fill_path(&w.end[!i].s, &its);
 	CU_ASSERT(mine.tx_key != mine.rx_key);
+	if (mine.cipher != LINK_CIPHER_NONE) {
+		bool old = w.now_ns + w.end[!i].clock_ns < its.rx_key_old_until_ns;
+
+		CU_ASSERT(!same(&mine.tx_aead, &mine.rx_aead));
+		CU_ASSERT(same(&mine.tx_aead, &its.rx_aead) ||
+			  (old && same(&mine.tx_aead, &its.rx_aead_old)) ||
+			  (its.session_id_next != 0 && same(&mine.tx_aead, &its.rx_aead_next)));
+		return;
+	}
 	CU_ASSERT(mine.tx_key == its.rx_key ||
 		  (mine.tx_key == its.rx_key_old &&
 			  w.now_ns + w.end[!i].clock_ns < its.rx_key_old_until_ns));

@@ -195,6 +195,9 @@ static const struct option_case cases[] = {
 	{"peers", "path", {"\"routed\"", "\"bridged\""}, {"\"bridge\"", "true"}},
 	{"peers", "path_mtu", {"576", "1500"}, {"575", "1501", "9001", "\"1400\""}},
 	{"peers", "mss_clamp", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	/* The ciphers: read_test.c, as they need another option. */
+	{"peers", "encryption", {"\"none\""}, {"\"aes\"", "\"aes-128-gcm\"", "true", "1"}},
+	{"peers", "unencrypted", {"\"drop\"", "\"pass\""}, {"\"no\"", "true", "0"}},
 	{"peers", "store", {"\"none\"", "\"16 MiB\"", "\"64 GiB\"", "\"256 MiB\""},
 		{"256", "\"15 MiB\"", "\"65 GiB\"", "\"auto\"", "\"\"", "true"}},
 	{"peers", "stamp_interval", {"\"none\"", "\"10 ms\"", "\"4 s\""},

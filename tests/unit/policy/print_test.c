@@ -253,6 +253,10 @@ static void random_peer(struct policy *p, uint8_t i)
 	peer->path = (enum policy_path)within(0, 1);
 	peer->path_mtu = (uint16_t)within(1280, 1500);
 	peer->mss_clamp = often();
+	peer->encryption = (enum policy_encryption)within(0, 2);
+	peer->unencrypted = peer->encryption != ENCRYPTION_NONE && peer->path == PATH_ROUTED
+				    ? UNENCRYPTED_PASS
+				    : (enum policy_unencrypted)within(0, 1);
 	peer->store_mb = often() ? 0 : (uint32_t)within(16, 65536);
 	peer->stamp_interval_ns = often() ? (uint32_t)within(10000000, 4000000000) : 0;
 	peer->stamp_dscp = (uint8_t)within(0, 63);
@@ -423,6 +427,8 @@ static void compare_peers(const struct policy_peer *a, const struct policy_peer 
 	SAME(path);
 	SAME(path_mtu);
 	SAME(mss_clamp);
+	SAME(encryption);
+	SAME(unencrypted);
 	SAME(store_mb);
 	SAME(stamp_interval_ns);
 	SAME(stamp_dscp);

@@ -386,6 +386,11 @@ static void test_contradictions(void)
 		{BRIDGE PEER("path_mtu = 1600;\n"), "5 E peers[0].path_mtu"},
 		{BRIDGE PEER("path_mtu = 1400; stamp_size = 1400;\n"), ""},
 		{BRIDGE PEER("path_mtu = 1400; stamp_size = 1401;\n"), "5 E peers[0].stamp_size"},
+		/* A routed path has packets that cannot be encrypted. */
+		{BRIDGE PEER("encryption = \"aes-256-gcm\";\n"), "3 E peers[0].unencrypted"},
+		{BRIDGE PEER("encryption = \"aes-256-gcm\"; unencrypted = \"pass\";\n"), ""},
+		{BRIDGE PEER("encryption = \"chacha20-poly1305\"; path = \"bridged\";\n"), ""},
+		{BRIDGE PEER("unencrypted = \"drop\";\n"), ""},
 		/* The link's port is not the reflector's. */
 		{BRIDGE PEER("port = 862;\n"), "1 E bridges[0].stamp_port"},
 		{"bridges = ( { name = \"a\"; lan = \"e1\"; wan = \"e2\"; address6 = "
