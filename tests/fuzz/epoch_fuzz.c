@@ -71,6 +71,7 @@ static void set_up(void)
 	store_receiver_start(store_rx, 1, 2);
 	epoch_sender_start(tx);
 	epoch_receiver_start(rx);
+	memset(&tx->counts, 0, sizeof(tx->counts));
 	next = 0;
 	now_ns = 1000 * MS;
 }
