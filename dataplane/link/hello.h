@@ -56,7 +56,7 @@
 
 #define LINK_HELLO_READY 0x01	    /* the sender hears the receiver in this session */
 #define LINK_HELLO_ROUTED 0x02	    /* the sender's end of the path is routed, not bridged */
-#define LINK_HELLO_TRANSPARENT 0x04 /* the sender takes transparent frames (transparent.h) */
+#define LINK_HELLO_TRANSPARENT 0x08 /* the sender takes transparent frames (transparent.h) */
 
 enum link_refusal {
 	LINK_REFUSAL_NONE,
