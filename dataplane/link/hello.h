@@ -61,8 +61,8 @@
 
 #define LINK_HELLO_READY 0x01	    /* the sender hears the receiver in this session */
 #define LINK_HELLO_ROUTED 0x02	    /* the sender's end of the path is routed, not bridged */
-#define LINK_HELLO_TRANSPARENT 0x04 /* the sender takes transparent frames (transparent.h) */
-#define LINK_HELLO_PACKS 0x08	    /* the sender takes several packets in a frame (pack.h) */
+#define LINK_HELLO_PACKS 0x04	    /* the sender takes several packets in a frame (pack.h) */
+#define LINK_HELLO_TRANSPARENT 0x08 /* the sender takes transparent frames (transparent.h) */
 #define LINK_HELLO_CIPHER_SHIFT 6
 
 enum link_refusal {

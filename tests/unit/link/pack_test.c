@@ -52,7 +52,7 @@ static struct rte_mbuf *encode(
 	return NULL;
 }
 
-static int decode(const struct rte_mbuf *frame, const struct link_path path[2])
+static int decode(struct rte_mbuf *frame, const struct link_path path[2])
 {
 	struct link_arrival a;
 	int rc = link_decode_pack(codec, frame, &path[1], lanes, &got, NOW + 1000000, &a);

@@ -566,8 +566,9 @@ static void test_no_acknowledgement(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(frame);
 	out = rte_pktmbuf_alloc(frames_pool());
 	shim = rte_pktmbuf_mtod_offset(frame, uint8_t *, 14 + 20 + 4);
-	link_put32(shim, LINK_VERSION << 30 | LINK_CODEC_STORE << 27 | 18 << 14);
-	link_put32(shim + 12, 0);
+	link_shim_write(
+		shim, &(struct link_shim){
+			      .version = LINK_VERSION, .codec = LINK_CODEC_STORE, .lane = 18});
 	key = link_transparent_key(path[0].tx_key, shim - 24, true);
 	key = XXH3_64bits_withSeed(shim, LINK_SHIM_BYTES, key);
 	link_put32(shim + 12, (uint32_t)XXH3_64bits_withSeed(shim + LINK_SHIM_BYTES,
