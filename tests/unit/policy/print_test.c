@@ -249,11 +249,12 @@ static void random_peer(struct policy *p, uint8_t i)
 		address4(&peer->networks[n].address, (uint8_t)(100 + i), n, 0);
 		peer->networks[n].length = 24;
 	}
-	peer->framing = (enum policy_framing)within(0, 1);
 	peer->path = (enum policy_path)within(0, 1);
 	peer->path_mtu = (uint16_t)within(1280, 1500);
 	peer->mss_clamp = often();
 	peer->encryption = (enum policy_encryption)within(0, 2);
+	peer->framing = peer->encryption != ENCRYPTION_NONE ? FRAMING_TUNNEL
+							    : (enum policy_framing)within(0, 1);
 	peer->unencrypted = peer->encryption != ENCRYPTION_NONE && peer->path == PATH_ROUTED
 				    ? UNENCRYPTED_PASS
 				    : (enum policy_unencrypted)within(0, 1);

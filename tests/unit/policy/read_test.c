@@ -391,6 +391,11 @@ static void test_contradictions(void)
 		{BRIDGE PEER("encryption = \"aes-256-gcm\"; unencrypted = \"pass\";\n"), ""},
 		{BRIDGE PEER("encryption = \"chacha20-poly1305\"; path = \"bridged\";\n"), ""},
 		{BRIDGE PEER("unencrypted = \"drop\";\n"), ""},
+		/* There is none in transparent framing. */
+		{BRIDGE PEER("encryption = \"aes-256-gcm\"; path = \"bridged\"; framing = "
+			     "\"transparent\";\n"),
+			"5 E peers[0].framing"},
+		{BRIDGE PEER("framing = \"transparent\";\n"), ""},
 		/* The link's port is not the reflector's. */
 		{BRIDGE PEER("port = 862;\n"), "1 E bridges[0].stamp_port"},
 		{"bridges = ( { name = \"a\"; lan = \"e1\"; wan = \"e2\"; address6 = "
