@@ -260,7 +260,7 @@ unsigned stage_decode(
 
 	for (unsigned i = *done; i < n; i++)
 		flags |= pkt_of(pkts[i])->flags;
-	if (likely(!(flags & PKT_FOR_US))) {
+	if (likely(!(flags & (PKT_FOR_US | PKT_LINK)))) {
 		kept = n - *done;
 		memcpy(out, pkts + *done, kept * sizeof(*out));
 		*done = n;
