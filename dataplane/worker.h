@@ -88,6 +88,7 @@ struct worker_peer {
 	struct store_receiver *store_rx;
 	struct epoch_sender *epoch_tx; /* of its flows' histories; NULL: there is no store */
 	struct epoch_receiver *epoch_rx;
+	uint64_t acked_ns;    /* when the peer last acknowledged what it keeps */
 	uint64_t store_saved; /* bytes by which frames of references were shorter */
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t rx_bad;		  /* from its address, but not understood or not verified */

@@ -304,6 +304,9 @@ unsigned stage_decode(
  * peer's flow table keeps a flow. What it does throw out earlier, or loses, costs a flow that has
  * become one-way no more than this long. */
 #define PROVEN_MS 10000
+/* How long a sign that frames arrive is good for a retransmission: less than the shortest time-out,
+ * as what is retransmitted behind one may be what does not arrive. */
+#define HEARD_MS 200u
 
 /* Is the link-layer header one that restore_l2 can turn round: unicast, and nothing between
  * Ethernet and IP but a tag? Labels and PPPoE sessions are of one direction or place only. */
@@ -408,6 +411,17 @@ bool worker_is_proven(
 	       (uint32_t)(w->now_ns / 1000000) - f->proven_ms <= PROVEN_MS && has_plain_l2(m);
 }
 
+/* Has the peer said of late that it keeps what goes through the link to it, and on a routed path,
+ * has this flow come from it? Then a retransmission may go through the link, too, by itself. */
+static bool is_heard(const struct worker *w, const struct pkt *p, const struct link_path *path)
+{
+	const struct flow *f = p->flow;
+
+	return w->now_ns - w->peers[f->peer - 1].acked_ns < HEARD_MS * UINT64_C(1000000) &&
+	       (!path->routed || path->transparent ||
+		       (uint32_t)(w->now_ns / 1000000) - f->proven_ms < HEARD_MS);
+}
+
 enum reason worker_may_link(
 	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path)
 {
@@ -428,7 +442,7 @@ enum reason worker_may_link(
 			return PASS_LINK_TTL;
 	}
 	/* If the first try got lost on the way to or in the decoder, the second must not. */
-	if (p->flags & PKT_RETRANSMIT)
+	if (p->flags & PKT_RETRANSMIT && !is_heard(w, p, path))
 		return PASS_LINK_RETRANSMIT;
 	return REASON_NONE;
 }
@@ -559,7 +573,7 @@ static uint32_t write_blob(struct worker *w, unsigned peer, uint8_t lane, const 
 		store_spurn(w->peers[peer].store_tx);
 		return shorter;
 	}
-	if (room > 0 && inner_len > 0)
+	if (room > 0 && inner_len > 0 && !(pkt_of(m)->flags & PKT_RETRANSMIT))
 		len = by_history(w, peer, lane, m, method, blob, room, number);
 	return len > 0 ? len : by_class(w, m, path, method, inner, inner_len, blob, room, number);
 }

@@ -163,7 +163,9 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	packet->flow_hash = (uint32_t)p->hash;
 	w->at_hand.is_to_keep = true;
 	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
-	if (!store_find(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, &p->flow->codec))
+	/* A retransmission refers to nothing, but others may refer to it. */
+	if (!store_find(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, &p->flow->codec) ||
+		p->flags & PKT_RETRANSMIT)
 		return 0;
 	return store_encode(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq,
 		codec_compressor(w->codec), blob, room);
@@ -202,6 +204,7 @@ void worker_store_ack(
 	}
 	if (s->session_id != session_id)
 		return;
+	w->peers[peer].acked_ns = w->now_ns;
 	store_acked(s, ours, ack.base, ack.bitmap, ack.words);
 	for (unsigned i = 0; i < ack.refusals; i++)
 		store_refused(s, ours, ack.refused[i], w->now_ns);
