@@ -2,7 +2,7 @@
 /*
  * The poll loop: the stages of a packet's way, in packet order. Each stage is a function over a
  * burst, named as in stages.def. The two that talk to the peer, decode and compress, stand in
- * worker_link.c.
+ * worker_link.c and worker_compress.c.
  */
 #include <sched.h>
 #include <string.h>

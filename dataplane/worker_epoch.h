@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What worker_store.c and worker_link.c have of acknowledged history (compress/epoch.h), which is
+ * What worker_store.c and worker_compress.c have of acknowledged history (compress/epoch.h), which is
  * about the packets that the store keeps. Worker threads.
  */
 #ifndef SLUICE_WORKER_EPOCH_H

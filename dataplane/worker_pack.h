@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What worker_link.c has of packing (link/pack.h): several packets of a burst into one link frame,
+ * What worker_compress.c has of packing (link/pack.h): several packets of a burst into one link frame,
  * and those of a frame that came out of it again. Worker threads only.
  */
 #ifndef SLUICE_WORKER_PACK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What worker.c and worker_link.c share: the stages' counting, the ends of a packet's way, and the
- * stages that talk to the peer. Worker threads only.
+ * What worker.c, worker_link.c and worker_compress.c share: the stages' counting, the ends of a
+ * packet's way, and the stages that talk to the peer. Worker threads only.
  */
 #ifndef SLUICE_WORKER_STAGES_H
 #define SLUICE_WORKER_STAGES_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What worker_link.c, worker.c and setup.c have of the store of repeated data (compress/store.h):
+ * What worker_compress.c, worker.c and setup.c have of the store of repeated data (compress/store.h):
  * the worker's packets into it and out of it, and its acknowledgements. Worker threads, but for
  * the memory, which setup.c takes.
  */

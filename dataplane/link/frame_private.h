@@ -8,6 +8,8 @@
 
 #include "dataplane/link/frame.h"
 
+#define LINK_TTL 64 /* that outer packets begin with */
+
 /* What a data frame carries, before compression. */
 struct link_content {
 	const uint8_t *bytes;

@@ -49,7 +49,7 @@ static void parse(struct rte_mbuf *m, enum way way)
 	packet_parse_bulk(&m, 1, &context, NOW);
 }
 
-/* As worker_link.c does it. NULL: not sent through the link. */
+/* As worker_compress.c does it. NULL: not sent through the link. */
 static struct rte_mbuf *encode(struct link_tx *tx, const struct link_path *path,
 	struct rte_mbuf *in, struct codec_method method)
 {
