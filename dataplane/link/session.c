@@ -12,7 +12,7 @@
 
 #include <sodium.h>
 
-#include "dataplane/link/transparent.h"
+#include "dataplane/link/session_keys.h"
 
 #define PATH_MTU_MIN 576 /* every IPv4 path carries this (RFC 791); less is a typing error */
 
@@ -46,66 +46,6 @@ static void hold_ready(struct link_session *s, uint64_t now_ns)
 		crypto_scalarmult_base(s->next.exchange, s->next.secret);
 	}
 	s->next.next_tx_ns = now_ns;
-}
-
-/* The check key of what goes from the end with nonce `from` to the other. */
-static uint64_t direction_key(const struct link_session *s, const uint8_t *from, const uint8_t *to)
-{
-	uint8_t nonces[2 * LINK_NONCE_BYTES], out[crypto_generichash_BYTES_MIN];
-	uint64_t key = 0;
-
-	memcpy(nonces, from, LINK_NONCE_BYTES);
-	memcpy(nonces + LINK_NONCE_BYTES, to, LINK_NONCE_BYTES);
-	crypto_generichash(
-		out, sizeof(out), nonces, sizeof(nonces), s->check_key, sizeof(s->check_key));
-	for (int i = 0; i < 8; i++)
-		key = key << 8 | out[i];
-	return key;
-}
-
-/* The CPI of that direction's transparent frames: 12 bits that its key says nothing of. */
-static uint16_t direction_cpi(const struct link_session *s, const uint8_t *from, const uint8_t *to)
-{
-	static const char label[] = "sluice link cpi";
-	uint8_t bytes[2 * LINK_NONCE_BYTES + sizeof(label)], out[crypto_generichash_BYTES_MIN];
-
-	memcpy(bytes, from, LINK_NONCE_BYTES);
-	memcpy(bytes + LINK_NONCE_BYTES, to, LINK_NONCE_BYTES);
-	memcpy(bytes + 2 * LINK_NONCE_BYTES, label, sizeof(label));
-	crypto_generichash(
-		out, sizeof(out), bytes, sizeof(bytes), s->check_key, sizeof(s->check_key));
-	return (uint16_t)(LINK_CPI_MIN | (out[0] << 8 | out[1]));
-}
-
-/* The key of aead.h for what goes from the end with nonce `from` to the other. */
-static void aead_key(const struct link_session *s, const uint8_t *from, const uint8_t *to,
-	const uint8_t shared[LINK_EXCHANGE_BYTES], struct link_aead_key *key)
-{
-	uint8_t text[2 * LINK_NONCE_BYTES + 1 + LINK_EXCHANGE_BYTES], out[LINK_AEAD_KEY_BYTES];
-
-	memcpy(text, from, LINK_NONCE_BYTES);
-	memcpy(text + LINK_NONCE_BYTES, to, LINK_NONCE_BYTES);
-	text[2 * LINK_NONCE_BYTES] = s->cipher;
-	memcpy(text + 2 * LINK_NONCE_BYTES + 1, shared, LINK_EXCHANGE_BYTES);
-	crypto_generichash(out, sizeof(out), text, sizeof(text), s->aead_key, sizeof(s->aead_key));
-	link_aead_key_set(key, s->cipher, out);
-	sodium_memzero(text, sizeof(text));
-	sodium_memzero(out, sizeof(out));
-}
-
-/* The keys of `next` with the sender of this hello. False: its half of them is none. */
-static bool agree_keys(const struct link_session *s, const struct link_hello *h,
-	struct link_aead_key *tx, struct link_aead_key *rx)
-{
-	uint8_t shared[LINK_EXCHANGE_BYTES];
-	bool ok = crypto_scalarmult(shared, s->next.secret, h->exchange) == 0;
-
-	if (ok) {
-		aead_key(s, s->next.own, h->nonce, shared, tx);
-		aead_key(s, h->nonce, s->next.own, shared, rx);
-	}
-	sodium_memzero(shared, sizeof(shared));
-	return ok;
 }
 
 int link_session_init(
@@ -437,10 +377,10 @@ static void begin_session(struct link_session *s, const struct link_hello *h,
 	 * hello is one that is said at once. There is one for each new session, so no more. */
 	s->current.last_tx_ns = 0;
 	s->hears = false;
-	s->tx_key = direction_key(s, s->current.own, s->current.peer);
-	s->rx_key = direction_key(s, s->current.peer, s->current.own);
-	s->tx_cpi = direction_cpi(s, s->current.own, s->current.peer);
-	s->rx_cpi = direction_cpi(s, s->current.peer, s->current.own);
+	s->tx_key = link_session_check_key(s, s->current.own, s->current.peer);
+	s->rx_key = link_session_check_key(s, s->current.peer, s->current.own);
+	s->tx_cpi = link_session_cpi(s, s->current.own, s->current.peer);
+	s->rx_cpi = link_session_cpi(s, s->current.peer, s->current.own);
 	s->session_id = is_ready ? s->session_id_next : ++s->ids_given;
 	if (h->boot_id != s->peer.boot_id)
 		s->session_id_first = s->session_id;
@@ -493,7 +433,7 @@ static int answered(struct link_session *s, const struct link_hello *h, uint64_t
 	bool is_same = s->cipher != LINK_CIPHER_NONE && s->alive && h->boot_id == s->peer.boot_id;
 	struct link_aead_key tx = {0}, rx = {0};
 
-	if (s->cipher != LINK_CIPHER_NONE && !agree_keys(s, h, &tx, &rx)) {
+	if (s->cipher != LINK_CIPHER_NONE && !link_session_agree(s, h, &tx, &rx)) {
 		s->hellos_refused++;
 		return -EBADMSG;
 	}
