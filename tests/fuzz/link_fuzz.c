@@ -167,8 +167,12 @@ static void decode_one(
 	static struct link_class_rx classes;
 	struct link_losses losses = {0};
 	struct link_arrival a;
-	int rc = link_decode(codec(), in, path, lanes, &store, out, NOW, &a);
 	struct link_ack ack;
+	int rc;
+
+	/* Not copied with the frame: what the parser found in it. */
+	*pkt_of(again) = *pkt_of(in);
+	rc = link_decode(codec(), in, path, lanes, &store, out, NOW, &a);
 
 	require((rc <= 0 && -rc < REASON_COUNT) || rc == LINK_IS_ACK);
 	if (rc == LINK_IS_ACK) {
