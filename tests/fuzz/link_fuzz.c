@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzz target for what comes out of the peer's UDP port: link_peek_lane(), link_decode(),
- * link_decode_pack() and link_session_receive(). The first byte chooses what the rest is:
+ * Fuzz target for link frames: link_peek_lane(), link_decode() and link_decode_pack(). The first
+ * byte chooses what the rest is (control messages of the link: hello_fuzz.c):
  *
  *     0  UDP payload of a link frame, as it is
  *     1  the same, with its check made right for the bytes it decompresses to: behind the check too
  *     2  an inner frame: encoded, decoded, compared
- *     3  a control message, as it is
- *     4  the same, signed with the right key
  *     5  as 0, of a session with encryption
  *     6  the same, sealed with the right key: the decoder behind the tag
  *     7  as 2, with encryption
- *     8  as 4, of a session with encryption
  *     9  a frame from the WAN with transparent framing, as it is
  *    10  inner frames, each behind a byte that gives its length: packed, unpacked, compared
  *
@@ -21,7 +18,6 @@
  */
 #include <stdlib.h>
 
-#include <sodium.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -39,7 +35,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct link_seq lanes[LINK_LANES];
-static struct link_session fresh, fresh_cipher;
 /* Holds nothing: store_fuzz.c has one that does. */
 static struct store_receiver store;
 
@@ -49,33 +44,12 @@ static void require(bool ok)
 		abort();
 }
 
-/* The same nonces in every run, each another: the first is all 1. */
-static uint8_t nonces = UINT8_MAX;
-
-static void count_nonces(void *arg, uint8_t *out, size_t len)
-{
-	memset(out, nonces += 2, len);
-}
-
 static struct codec *codec(void)
 {
 	static struct codec *c;
 
-	if (c == NULL) {
-		struct link_session_config config = {.key = (const uint8_t *)"fuzz",
-			.key_len = 4,
-			.boot_id = 1,
-			.path_mtu = 1500,
-			.workers = 2,
-			.random = count_nonces};
-
+	if (c == NULL)
 		c = frames_codec();
-		config.dictionaries = codec_dictionaries(c);
-		require(link_session_init(&fresh, &config, NOW) == 0);
-		config.cipher = LINK_CIPHER_CHACHA20_POLY1305;
-		nonces = UINT8_MAX;
-		require(link_session_init(&fresh_cipher, &config, NOW) == 0);
-	}
 	return c;
 }
 
@@ -346,44 +320,6 @@ static void receive_transparent(struct link_path *path, const uint8_t *frame, si
 		p->payload_len - (size_t)LINK_IPCOMP_BYTES);
 }
 
-/* What a hello says of classes, and of clocks, is believed within bounds. */
-static void take_classes(const struct link_session *s, uint64_t now_ns)
-{
-	static struct link_class_loss loss;
-	static struct link_class_rx rx;
-	const struct link_class_rx *const workers[] = {&rx};
-	const struct link_hello_classes *c = &s->peer.classes;
-	int64_t offset_ns;
-	uint64_t uncertainty_ns;
-
-	require(c->slot < LINK_CLASS_SLOTS && strlen(c->name) < LINK_CLASS_NAME_MAX);
-	link_class_announce(&loss, s->session_id, c->interval, c->sent, now_ns);
-	memcpy(loss.name[c->slot], c->name, sizeof(c->name));
-	link_class_settle(&loss, workers, 1, now_ns + (uint64_t)LINK_INTERVAL_SETTLE_NS);
-	link_offset_get(&s->offset, now_ns, &offset_ns, &uncertainty_ns);
-}
-
-static void receive(uint8_t *msg, size_t len, const struct link_session *from, bool is_signed)
-{
-	struct link_session s = *from;
-	uint8_t out[LINK_MESSAGE_MAX];
-
-	nonces = 1;
-	if (is_signed && len >= LINK_SIGNATURE_BYTES)
-		crypto_generichash(msg + len - LINK_SIGNATURE_BYTES, LINK_SIGNATURE_BYTES, msg,
-			len - LINK_SIGNATURE_BYTES, s.hello_key, sizeof(s.hello_key));
-	for (uint64_t now = NOW; now < NOW + 3; now++) {
-		int rc = link_session_receive(&s, msg, len, now);
-
-		/* An honest answer is possible only to a nonce that has been said. */
-		require(rc <= 0 && (is_signed || rc < 0));
-		if (rc == 0)
-			take_classes(&s, now);
-		while ((rc = link_session_tick(&s, now, out, sizeof(out))) != 0)
-			require(rc > 0 && rc <= (int)sizeof(out));
-	}
-}
-
 /* Keys for both ends. */
 static void encrypt(struct link_path path[2], bool aes)
 {
@@ -440,12 +376,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (size >= 14)
 			round_trip(path, copy, size);
 		break;
-	case 3:
-		receive(copy, size, &fresh, false);
-		break;
-	case 4:
-		receive(copy, size, &fresh, true);
-		break;
 	case 5:
 		encrypt(path, data[0] & 0x80);
 		decode(&path[1], arrived(&path[1], copy, size), copy, size);
@@ -459,9 +389,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		encrypt(path, data[0] & 0x80);
 		if (size >= 14)
 			round_trip(path, copy, size);
-		break;
-	case 8:
-		receive(copy, size, &fresh_cipher, true);
 		break;
 	case 9:
 		if (size > 0)
