@@ -170,6 +170,7 @@ static struct rte_mbuf *compress_packet(
 		*reason = PASS_LINK_BUSY;
 	if (*reason != REASON_NONE)
 		return NULL;
+	compress_hint(&f->codec, p->key.proto, p->key.port);
 	*reason = compress_should_try(&f->codec,
 		rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
 	if (*reason != REASON_NONE)

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "dataplane/compress/epoch.h"
 #include "dataplane/link/ack.h"
 #include "dataplane/worker_epoch.h"
@@ -135,6 +138,17 @@ static bool domain_of(const struct rte_mbuf *m, uint32_t *domain)
 	return true;
 }
 
+/* Whose flows are alike: those of a class to or from the same server, which has the lower port. Not
+ * 0. */
+static uint32_t service_of(const struct pkt *p)
+{
+	const struct flow_key *k = &p->key;
+	unsigned server = rte_be_to_cpu_16(k->port[0]) <= rte_be_to_cpu_16(k->port[1]) ? 0 : 1;
+	uint64_t seed = (uint64_t)p->class_id << 16 | k->port[server];
+
+	return (uint32_t)XXH3_64bits_withSeed(k->addr[server], sizeof(k->addr[server]), seed) | 1;
+}
+
 uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
 	uint32_t room)
@@ -161,6 +175,7 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	packet->len = inner_len;
 	packet->header_len = RTE_MIN(header, inner_len);
 	packet->flow_hash = (uint32_t)p->hash;
+	packet->service_hash = service_of(p);
 	w->at_hand.is_to_keep = true;
 	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
 	/* A retransmission refers to nothing, but others may refer to it. */

@@ -505,7 +505,8 @@ struct store_record {
 	uint64_t epochs_offered, epochs_made; /* made: both ends have the same */
 	uint64_t epochs_lost,
 		epochs_refused; /* no answer in time; the peer had it not or another */
-	uint64_t epoch_packets; /* sent against one */
+	uint64_t epoch_packets; /* sent against one, */
+	uint64_t epoch_shared;	/* against that of their flow's service */
 	uint64_t rx_epochs, rx_epochs_missing; /* made; frames whose epoch was not here */
 	uint64_t rx_epoch_packets;	       /* that came against one */
 };

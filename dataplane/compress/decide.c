@@ -6,6 +6,7 @@
 #include "dataplane/compress/decide.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 
 #include "dataplane/compress/governor.h"
 
@@ -35,20 +36,69 @@ static bool looks_random(const uint8_t *payload, uint32_t len)
 	return pairs <= RANDOM_PAIRS_MAX;
 }
 
-/* The first pause is one packet, each further failed try doubles it. */
-static void failed(struct flow_codec *fc)
+static void rest(struct flow_codec *fc, uint8_t back_off)
+{
+	fc->state = FLOW_CODEC_OFF;
+	fc->back_off = back_off;
+	fc->skip = (uint8_t)(1u << back_off);
+}
+
+/* Each further failure doubles the pause. fails: what it counts for; first: the first pause. */
+static void failed(struct flow_codec *fc, uint8_t fails, uint8_t first)
 {
 	if (fc->state == FLOW_CODEC_OFF) {
-		if (fc->back_off < COMPRESS_BACK_OFF_MAX)
-			fc->back_off++;
-	} else if (++fc->fails >= COMPRESS_FAILS) {
-		fc->state = FLOW_CODEC_OFF;
-		fc->back_off = 0;
+		rest(fc, fc->back_off < COMPRESS_BACK_OFF_MAX ? fc->back_off + 1 : fc->back_off);
+	} else if (fc->fails + fails >= COMPRESS_FAILS) {
+		rest(fc, first);
 	} else {
+		fc->fails += fails;
 		fc->state = FLOW_CODEC_PROBE;
-		return;
 	}
-	fc->skip = (uint8_t)(1u << fc->back_off);
+}
+
+/* Ports of the IANA registry whose protocols encrypt what they carry. */
+static bool is_encrypted_port(uint16_t port)
+{
+	switch (ntohs(port)) {
+	case 22:  /* SSH */
+	case 443: /* HTTPS, QUIC */
+	case 465: /* submissions */
+	case 563: /* nntps */
+	case 636: /* ldaps */
+	case 853: /* DNS over TLS, over QUIC */
+	case 989: /* ftps */
+	case 990:
+	case 992:   /* telnets */
+	case 993:   /* imaps */
+	case 995:   /* pop3s */
+	case 1194:  /* OpenVPN */
+	case 3389:  /* RDP */
+	case 4500:  /* IPsec through NAT */
+	case 5061:  /* sips */
+	case 5349:  /* turns */
+	case 8443:  /* pcsync-https: HTTPS of many devices */
+	case 51820: /* WireGuard; not registered */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The header of a TLS record of application data (RFC 8446, 5.1; the versions before alike). */
+static bool is_tls_data(const uint8_t *payload)
+{
+	return payload[0] == 23 && payload[1] == 3 && payload[2] <= 4 &&
+	       (uint32_t)(payload[3] << 8 | payload[4]) <= 16384 + 2048;
+}
+
+void compress_hint(struct flow_codec *fc, uint8_t proto, const uint16_t port[2])
+{
+	if (fc->state != FLOW_CODEC_PROBE || fc->fails > 0)
+		return;
+	if (proto == IPPROTO_ESP ||
+		((proto == IPPROTO_TCP || proto == IPPROTO_UDP) &&
+			(is_encrypted_port(port[0]) || is_encrypted_port(port[1]))))
+		rest(fc, COMPRESS_BACK_OFF_HINT);
 }
 
 enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, uint32_t len)
@@ -59,10 +109,14 @@ enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, u
 		fc->skip--;
 		return PASS_LINK_BACKOFF;
 	}
-	if (fc->state == FLOW_CODEC_ON || fc->back_off == COMPRESS_BACK_OFF_MAX ||
-		len < COMPRESS_SAMPLE_BYTES || !looks_random(payload, len))
+	if (fc->state == FLOW_CODEC_ON || fc->back_off == COMPRESS_BACK_OFF_MAX)
 		return REASON_NONE;
-	failed(fc);
+	if (is_tls_data(payload))
+		failed(fc, COMPRESS_FAILS, COMPRESS_BACK_OFF_HINT);
+	else if (len >= COMPRESS_SAMPLE_BYTES && looks_random(payload, len))
+		failed(fc, 2, COMPRESS_BACK_OFF_SAMPLE);
+	else
+		return REASON_NONE;
 	return PASS_LINK_NO_GAIN;
 }
 
@@ -70,7 +124,7 @@ void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wi
 {
 	if (wire_bytes == 0 || wire_bytes >= original_bytes ||
 		original_bytes - wire_bytes < compress_min_gain(original_bytes)) {
-		failed(fc);
+		failed(fc, 1, 0);
 		return;
 	}
 	fc->state = FLOW_CODEC_ON;

@@ -6,9 +6,10 @@
  * As RFC 3173, 2.2 advises: small packets are not tried; after COMPRESS_FAILS failures in a row the
  * flow pauses for 1, 2, 4 ... 64 packets, one try after each pause; a success ends that. Where a
  * flow has not proven itself, a sample of the bytes' distribution goes before the try and finds
- * encrypted or compressed data at a sixth of the price. Only in the longest pause the sample is
- * left out: it would keep out for ever what repeats itself without looking uneven. There it says
- * how much work the try is worth.
+ * encrypted or compressed data at a sixth of the price, and counts twice: text fails no sample.
+ * What the flow's ports or a TLS record say to be encrypted begins with a long pause. Only in the
+ * longest pause the sample is left out: it would keep out for ever what repeats itself without
+ * looking uneven. There it says how much work the try is worth.
  */
 #ifndef SLUICE_COMPRESS_DECIDE_H
 #define SLUICE_COMPRESS_DECIDE_H
@@ -20,10 +21,12 @@
 #include "dataplane/compress/codec.h"
 #include "dataplane/compress/flow_codec.h"
 
-#define COMPRESS_SMALL_BYTES 96	  /* payloads below this are not tried */
-#define COMPRESS_SAMPLE_BYTES 512 /* payloads from this on are sampled before a try */
-#define COMPRESS_FAILS 4	  /* failures in a row until the first pause */
-#define COMPRESS_BACK_OFF_MAX 6	  /* the longest pause: 1 << 6 packets */
+#define COMPRESS_SMALL_BYTES 96	   /* payloads below this are not tried */
+#define COMPRESS_SAMPLE_BYTES 512  /* payloads from this on are sampled before a try */
+#define COMPRESS_FAILS 4	   /* failures in a row until the first pause */
+#define COMPRESS_BACK_OFF_MAX 6	   /* the longest pause: 1 << 6 packets */
+#define COMPRESS_BACK_OFF_SAMPLE 2 /* the first one of what looks random */
+#define COMPRESS_BACK_OFF_HINT 5   /* the first one of what says that it is encrypted */
 
 enum flow_codec_state {
 	FLOW_CODEC_PROBE, /* not proven: sampled, then tried */
@@ -39,6 +42,13 @@ static inline uint32_t compress_min_gain(uint32_t original_bytes)
 
 	return gain > 16 ? gain : 16;
 }
+
+/*
+ * Before the flow's next packet is looked at: if it is its first one, and its ports are those of a
+ * protocol that encrypts (TLS, SSH, QUIC, IPsec and other VPNs), it begins with a pause. proto: of
+ * IP; ports in network order, either end's. The flow's worker.
+ */
+void compress_hint(struct flow_codec *fc, uint8_t proto, const uint16_t port[2]);
 
 /*
  * Is this packet of the flow worth a try? payload: what follows the TCP or UDP header. Returns

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Acknowledged history: the heaviest flows of a lane are compressed against what they have sent
- * before. Both ends of the lane keep its packets (store.h). Of a flow's latest ones the sender
+ * before, and a flow that has no history yet, or never gets one, against what others of its
+ * *service* began with: those of its class, with the same end that serves it, whose packets the
+ * same dictionary suits. A short answer so costs what is new in it. Both ends of the lane keep its packets (store.h). Of a flow's latest ones the sender
  * makes an *offer*; the receiver puts those that it has one behind the other into one of its
  * buffers, and *answers* which they were. Only then the sender does the same and refers to that:
  * an *epoch*. So the two ends have the same bytes whatever was lost, doubled or reordered; the
@@ -37,8 +39,9 @@
  *     5  .  bit (i % 8) of byte (i / 8): packet i is in the epoch; not with n = 0
  *    ... 4  XXH3_64 of all that stands in front of the data, low 32 bits; not with n = 0
  *
- * Privacy is that of the store: a history has packets of one flow in one `domain`, and of none that
- * are not kept. Threads, clocks and memory as there.
+ * To the receiver a service is as good as a flow: what an epoch is made of, and which packets refer
+ * to it, is the sender's choice. Privacy is that of the store: a history has packets of one
+ * `domain`, and of none that are not kept. Threads, clocks and memory as there.
  */
 #ifndef SLUICE_COMPRESS_EPOCH_H
 #define SLUICE_COMPRESS_EPOCH_H
@@ -75,12 +78,13 @@ struct epoch_content {
 
 /* Written by the worker, read by the control thread. */
 struct epoch_tx_counts {
-	uint64_t flows;	  /* that were given a history */
+	uint64_t flows;	  /* and services, that were given a history */
 	uint64_t offered; /* epochs */
 	uint64_t made;	  /* epochs that were answered, and are or were in use */
 	uint64_t lost;	  /* offers without an answer in time */
 	uint64_t refused; /* epochs that the peer did not have, or not the same */
-	uint64_t used;	  /* packets sent with one */
+	uint64_t used;	  /* packets sent with one, */
+	uint64_t shared;  /* with that of their service */
 };
 struct epoch_rx_counts {
 	uint64_t made, refused, used;
@@ -94,15 +98,17 @@ struct epoch_list {
 	uint32_t seqs[EPOCH_PACKETS];
 };
 
-/* Which flow a history is of. Apart from it, because all of a set are looked at. */
+/* Which flow or service a history is of. Apart from it, because all of a set are looked at. */
 struct epoch_key {
-	uint32_t flow_hash, domain;
+	uint32_t hash; /* of the flow, or of the service and the dictionary */
+	uint32_t domain;
 	uint32_t weight; /* of its bytes, less part of those of flows that would have its place; 0:
 			    free */
 	uint32_t used_ms;
+	bool is_service;
 };
 
-/* One flow's history at the sender. */
+/* One history at the sender. */
 struct epoch_flow {
 	uint8_t current, offered; /* buffers of the peer; EPOCH_BUFFERS: none */
 	uint8_t number, effort;	  /* CODEC_LZ4 or CODEC_ZSTD and level: made ready for */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The sender's half of acknowledged history (epoch.h): which flows have one, when it is renewed,
- * and compressing against it.
+ * The sender's half of acknowledged history (epoch.h): which flows and services have one, when it
+ * is renewed, and compressing against it.
  */
 #include <string.h>
 
@@ -17,6 +17,10 @@
 #define FIRST_BYTES 4096
 #define RENEW_LZ4_BYTES 32768
 #define RENEW_ZSTD_BYTES 65536
+/* A flow with its service's history has its own when it has brought more than short flows do. */
+#define FIRST_SERVED_BYTES 16384
+/* So many packets of a flow its service learns from. */
+#define SERVICE_PACKETS 8
 
 /* Without an answer in twice the time of the last one, and this at least, the offer is lost. */
 #define ANSWER_MIN_NS UINT64_C(20000000)
@@ -37,9 +41,22 @@ static uint32_t name_of(const struct epoch_sender *h, unsigned lane, uint32_t in
 	return epoch_name((index - h->lane[lane].first) * EPOCH_BUFFERS + buffer, generation);
 }
 
-/* The flow's set: *first and how many. */
+/* Which of a flow's or service's own. */
+static struct epoch_key flow_key(const struct store_packet *p)
+{
+	return (struct epoch_key){.hash = p->flow_hash, .domain = p->domain};
+}
+
+static struct epoch_key service_key(const struct store_packet *p, uint8_t dictionary)
+{
+	return (struct epoch_key){.hash = p->service_hash + dictionary * UINT32_C(0x9e3779b1),
+		.domain = p->domain,
+		.is_service = true};
+}
+
+/* The set that has it: *first and how many. */
 static uint32_t set_of(
-	const struct epoch_sender *h, unsigned lane, uint32_t flow_hash, uint32_t *first)
+	const struct epoch_sender *h, unsigned lane, const struct epoch_key *key, uint32_t *first)
 {
 	const struct epoch_lane *l = &h->lane[lane];
 	uint32_t sets = l->count / WAYS;
@@ -47,20 +64,19 @@ static uint32_t set_of(
 	*first = l->first;
 	if (sets < 2)
 		return l->count < WAYS ? l->count : WAYS;
-	/* The low bits have chosen the lane. */
-	*first += (uint32_t)((uint64_t)(flow_hash * UINT32_C(0x9e3779b1)) * sets >> 32) * WAYS;
+	/* The low bits of a flow's have chosen the lane. */
+	*first += (uint32_t)((uint64_t)(key->hash * UINT32_C(0x9e3779b1)) * sets >> 32) * WAYS;
 	return WAYS;
 }
 
-/* The flow's history, -1: it has none. */
-static int64_t find(
-	const struct epoch_sender *h, unsigned lane, uint32_t flow_hash, uint32_t domain)
+/* Its history, -1: it has none. */
+static int64_t find(const struct epoch_sender *h, unsigned lane, struct epoch_key key)
 {
-	uint32_t first, n = set_of(h, lane, flow_hash, &first);
+	uint32_t first, n = set_of(h, lane, &key, &first);
 
 	for (uint32_t i = first; i < first + n; i++)
-		if (h->keys[i].flow_hash == flow_hash && h->keys[i].domain == domain &&
-			h->keys[i].weight > 0)
+		if (h->keys[i].hash == key.hash && h->keys[i].domain == key.domain &&
+			h->keys[i].is_service == key.is_service && h->keys[i].weight > 0)
 			return i;
 	return -1;
 }
@@ -73,14 +89,14 @@ static void empty(struct epoch_flow *e)
 	e->new_bytes = 0;
 }
 
-/* The flow has no history: does its packet win one? Its bytes are taken off the weights of the set
- * (as Misra and Gries do, 1982), all off the lightest, which loses its place when nothing is left:
- * when those without have sent WAYS times as much as it. A new one costs a round trip without, so
- * many small flows must not take turns. */
+/* There is none: does a packet of `len` bytes win one? Its bytes are taken off the weights of the
+ * set (as Misra and Gries do, 1982), all off the lightest, which loses its place when nothing is
+ * left: when those without have sent WAYS times as much as it. A new one costs a round trip
+ * without, so many small flows must not take turns. */
 static int64_t compete(
-	struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t now_ms)
+	struct epoch_sender *h, unsigned lane, struct epoch_key of, uint32_t len, uint32_t now_ms)
 {
-	uint32_t first, n = set_of(h, lane, p->flow_hash, &first), lightest = first;
+	uint32_t first, n = set_of(h, lane, &of, &first), lightest = first;
 	struct epoch_key *key;
 
 	if (n == 0)
@@ -92,30 +108,57 @@ static int64_t compete(
 			lightest = i;
 	}
 	key = &h->keys[lightest];
-	if (key->weight > p->len / WAYS) {
-		key->weight -= p->len / WAYS;
+	if (key->weight > len / WAYS) {
+		key->weight -= len / WAYS;
 		return -1;
 	}
-	*key = (struct epoch_key){.flow_hash = p->flow_hash, .domain = p->domain};
+	*key = of;
 	empty(&h->histories[lightest]);
 	h->counts.flows++;
 	return lightest;
+}
+
+/* It has served, or been fed by, a packet. */
+static void weigh(struct epoch_key *key, uint32_t len, uint64_t now_ns)
+{
+	key->weight = key->weight < WEIGHT_MAX ? key->weight + len : WEIGHT_MAX;
+	key->used_ms = (uint32_t)(now_ns / 1000000);
+}
+
+static bool is_ready(const struct epoch_sender *h, int64_t index, struct codec_method method)
+{
+	const struct epoch_flow *e = &h->histories[index < 0 ? 0 : index];
+
+	return index >= 0 && e->current != NONE &&
+	       e->number == (method.number == CODEC_ZSTD ? CODEC_ZSTD : CODEC_LZ4);
+}
+
+/* The history that a packet is to be compressed against: its flow's, or, as long as that is by far
+ * the shorter one, its service's. -1: there is none. */
+static int64_t choose_history(const struct epoch_sender *h, unsigned lane,
+	const struct store_packet *p, struct codec_method method)
+{
+	int64_t own = find(h, lane, flow_key(p)), service;
+
+	if (!is_ready(h, own, method))
+		own = -1;
+	else if (content_of(h, (uint32_t)own)->len >= FIRST_SERVED_BYTES)
+		return own;
+	service = p->service_hash == 0 ? -1 : find(h, lane, service_key(p, method.dictionary));
+	return is_ready(h, service, method) ? service : own;
 }
 
 int epoch_encode(struct epoch_sender *h, unsigned lane, const struct store_packet *p,
 	struct codec *codec, struct codec_method method, uint8_t *out, uint32_t room,
 	uint64_t now_ns, uint8_t *number)
 {
-	int64_t index = find(h, lane, p->flow_hash, p->domain);
+	int64_t index = choose_history(h, lane, p, method);
 	struct epoch_flow *e;
 	int n;
 
 	if (index < 0 || room <= EPOCH_NAME_BYTES)
 		return 0;
 	e = &h->histories[index];
-	if (e->current == NONE ||
-		e->number != (method.number == CODEC_ZSTD ? CODEC_ZSTD : CODEC_LZ4))
-		return 0;
 	if (e->number == CODEC_ZSTD) {
 		*number = CODEC_ZSTD_HISTORY;
 		/* With the level that it was made ready for. */
@@ -132,6 +175,10 @@ int epoch_encode(struct epoch_sender *h, unsigned lane, const struct store_packe
 		EPOCH_NAME_BYTES);
 	e->used_ns[e->current] = now_ns;
 	h->counts.used++;
+	if (h->keys[index].is_service) {
+		weigh(&h->keys[index], p->len, now_ns);
+		h->counts.shared++;
+	}
 	return n + EPOCH_NAME_BYTES;
 }
 
@@ -148,8 +195,8 @@ static void make_due(struct epoch_sender *h, unsigned lane, uint32_t index)
 	h->due_count++;
 }
 
-/* Is there enough that is new? */
-static bool wants_offer(const struct epoch_sender *h, uint32_t index)
+/* Is there enough that is new? is_served: its service has one in the meantime. */
+static bool wants_offer(const struct epoch_sender *h, uint32_t index, bool is_served)
 {
 	const struct epoch_flow *e = &h->histories[index];
 	uint32_t most = e->wanted_number == CODEC_ZSTD ? RENEW_ZSTD_BYTES : RENEW_LZ4_BYTES;
@@ -157,6 +204,8 @@ static bool wants_offer(const struct epoch_sender *h, uint32_t index)
 
 	if (need < FIRST_BYTES)
 		need = FIRST_BYTES;
+	if (is_served && need < FIRST_SERVED_BYTES)
+		need = FIRST_SERVED_BYTES;
 	return e->new_bytes >= (need < most ? need : most);
 }
 
@@ -168,22 +217,14 @@ static bool is_lost(const struct epoch_flow *e, uint64_t now_ns)
 	return now_ns - e->offered_ns > (limit_ns > ANSWER_MIN_NS ? limit_ns : ANSWER_MIN_NS);
 }
 
-void epoch_keep(struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t seq,
-	struct codec_method method, uint64_t now_ns)
+/* A packet of what the history is of has been kept. */
+static void keep(struct epoch_sender *h, unsigned lane, uint32_t index,
+	const struct store_packet *p, uint32_t seq, struct codec_method method, bool is_served,
+	uint64_t now_ns)
 {
-	uint32_t now_ms = (uint32_t)(now_ns / 1000000);
-	int64_t index = find(h, lane, p->flow_hash, p->domain);
-	struct epoch_key *key;
-	struct epoch_flow *e;
+	struct epoch_flow *e = &h->histories[index];
 
-	if (index < 0 && method.number != CODEC_RAW)
-		index = compete(h, lane, p, now_ms);
-	if (index < 0)
-		return;
-	key = &h->keys[index];
-	e = &h->histories[index];
-	key->weight = key->weight < WEIGHT_MAX ? key->weight + p->len : WEIGHT_MAX;
-	key->used_ms = now_ms;
+	weigh(&h->keys[index], p->len, now_ns);
 	e->recent[e->recent_at++ % EPOCH_PACKETS] = seq;
 	if (e->recent_count < EPOCH_PACKETS)
 		e->recent_count++;
@@ -198,8 +239,30 @@ void epoch_keep(struct epoch_sender *h, unsigned lane, const struct store_packet
 		e->offered = NONE;
 		h->counts.lost++;
 	}
-	if (e->offered == NONE && wants_offer(h, (uint32_t)index))
-		make_due(h, lane, (uint32_t)index);
+	if (e->offered == NONE && wants_offer(h, index, is_served))
+		make_due(h, lane, index);
+}
+
+void epoch_keep(struct epoch_sender *h, unsigned lane, const struct store_packet *p, uint32_t seq,
+	struct codec_method method, uint64_t now_ns)
+{
+	const struct epoch_key service = service_key(p, method.dictionary);
+	uint32_t now_ms = (uint32_t)(now_ns / 1000000);
+	int64_t own = find(h, lane, flow_key(p)), shared;
+
+	if (method.number != CODEC_RAW && own < 0)
+		own = compete(h, lane, flow_key(p), p->len, now_ms);
+	shared = p->service_hash == 0 ? -1 : find(h, lane, service);
+	if (own >= 0)
+		keep(h, lane, (uint32_t)own, p, seq, method, is_ready(h, shared, method), now_ns);
+	/* What the store has served the service has already. */
+	if (method.number == CODEC_RAW || p->service_hash == 0 ||
+		(own >= 0 && h->histories[own].recent_count > SERVICE_PACKETS))
+		return;
+	if (shared < 0)
+		shared = compete(h, lane, service, p->len, now_ms);
+	if (shared >= 0)
+		keep(h, lane, (uint32_t)shared, p, seq, method, false, now_ns);
 }
 
 /* The buffer that has rested longest, if that is long enough. */
@@ -366,6 +429,6 @@ void epoch_answered(
 	else
 		h->counts.refused++;
 	e->offered = NONE;
-	if (wants_offer(h, index))
+	if (wants_offer(h, index, false))
 		make_due(h, lane, index);
 }

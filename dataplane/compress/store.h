@@ -97,6 +97,7 @@ struct store_packet {
 	uint32_t header_len; /* bytes at its start that another packet of its flow has, too */
 	uint32_t domain;
 	uint32_t flow_hash;
+	uint32_t service_hash; /* of its class and the end that serves it; 0: of none (epoch.h) */
 };
 
 /* A piece of it that the peer has. */

@@ -37,6 +37,7 @@ static void add_store(const struct worker_peer *peer, uint64_t now_ns, struct st
 	r->epochs_lost += epochs->lost;
 	r->epochs_refused += epochs->refused;
 	r->epoch_packets += epochs->used;
+	r->epoch_shared += epochs->shared;
 	r->rx_epochs += peer->epoch_rx->counts.made;
 	r->rx_epochs_missing += peer->epoch_rx->counts.refused;
 	r->rx_epoch_packets += peer->epoch_rx->counts.used;

@@ -7,10 +7,10 @@
  *     build/tests/bench/compress_bench FOLDER [PASSES]
  *
  * What counts on the wire: the blob and 8 bytes of header where that is less than the packet, else
- * the packet. A flow is 256 kB; its dictionary is found in its first packet, at its own expense.
- * Behind each size the same packets as many to a frame as compress/pack.h expects to fit, all there
- * at once, beside one to a frame.
- * With history, the flow's epochs come 32 kB after they were offered, and with loss 1 % of packets,
+ * the packet. A flow is 256 kB, a short one 8 kB; its dictionary is found in its first packet, at
+ * its own expense. All flows of a kind are one service's. Behind each size the same packets as many
+ * to a frame as compress/pack.h expects to fit, all there at once, beside one to a frame. With
+ * history, the flow's epochs come 32 kB after they were offered, and with loss 1 % of packets,
  * offers and answers do not arrive; making the epochs is counted, keeping the packets is not, as
  * that is the store's (store_bench.c).
  */
@@ -30,6 +30,7 @@
 
 #define HEADER_BYTES 8
 #define FLOW_BYTES (256 * 1024)
+#define SHORT_FLOW_BYTES (8 * 1024)
 #define KIND_MAX_BYTES (64u << 20)
 #define PASSES_DEFAULT 5
 #define ANSWER_DELAY_BYTES 32768
@@ -56,30 +57,35 @@ struct scheme {
 	enum { LIBLZ4, LIBZSTD, OURS, HISTORY, HISTORY_LOSS } by;
 	struct codec_method method; /* effort means the same to the libraries */
 	bool dictionary;
+	bool is_short; /* flows */
 };
 
 static const struct scheme schemes[] = {
-	{"liblz4 fast 1", LIBLZ4, {0, 1, 0}, false},
-	{"liblz4 fast 4", LIBLZ4, {0, 4, 0}, false},
-	{"liblz4 fast 8", LIBLZ4, {0, 8, 0}, false},
-	{"libzstd 1", LIBZSTD, {0, 1, 0}, false},
-	{"libzstd 3", LIBZSTD, {0, 3, 0}, false},
-	{"lz4 1", OURS, {CODEC_LZ4, 1, 0}, false},
-	{"lz4 4", OURS, {CODEC_LZ4, 4, 0}, false},
-	{"lz4 8", OURS, {CODEC_LZ4, 8, 0}, false},
-	{"lz4 1 + dictionary", OURS, {CODEC_LZ4, 1, 0}, true},
-	{"lz4 4 + dictionary", OURS, {CODEC_LZ4, 4, 0}, true},
-	{"zstd 1", OURS, {CODEC_ZSTD, 1, 0}, false},
-	{"zstd 2", OURS, {CODEC_ZSTD, 2, 0}, false},
-	{"zstd 3", OURS, {CODEC_ZSTD, 3, 0}, false},
-	{"zstd 1 + dictionary", OURS, {CODEC_ZSTD, 1, 0}, true},
-	{"zstd 3 + dictionary", OURS, {CODEC_ZSTD, 3, 0}, true},
-	{"lz4 1 + history", HISTORY, {CODEC_LZ4, 1, 0}, true},
-	{"zstd 1 + history", HISTORY, {CODEC_ZSTD, 1, 0}, true},
-	{"zstd 3 + history", HISTORY, {CODEC_ZSTD, 3, 0}, true},
-	{"lz4 1 + history, loss", HISTORY_LOSS, {CODEC_LZ4, 1, 0}, true},
-	{"zstd 1 + history, loss", HISTORY_LOSS, {CODEC_ZSTD, 1, 0}, true},
-	{"zstd 3 + history, loss", HISTORY_LOSS, {CODEC_ZSTD, 3, 0}, true},
+	{"liblz4 fast 1", LIBLZ4, {0, 1, 0}, false, false},
+	{"liblz4 fast 4", LIBLZ4, {0, 4, 0}, false, false},
+	{"liblz4 fast 8", LIBLZ4, {0, 8, 0}, false, false},
+	{"libzstd 1", LIBZSTD, {0, 1, 0}, false, false},
+	{"libzstd 3", LIBZSTD, {0, 3, 0}, false, false},
+	{"lz4 1", OURS, {CODEC_LZ4, 1, 0}, false, false},
+	{"lz4 4", OURS, {CODEC_LZ4, 4, 0}, false, false},
+	{"lz4 8", OURS, {CODEC_LZ4, 8, 0}, false, false},
+	{"lz4 1 + dictionary", OURS, {CODEC_LZ4, 1, 0}, true, false},
+	{"lz4 4 + dictionary", OURS, {CODEC_LZ4, 4, 0}, true, false},
+	{"zstd 1", OURS, {CODEC_ZSTD, 1, 0}, false, false},
+	{"zstd 2", OURS, {CODEC_ZSTD, 2, 0}, false, false},
+	{"zstd 3", OURS, {CODEC_ZSTD, 3, 0}, false, false},
+	{"zstd 1 + dictionary", OURS, {CODEC_ZSTD, 1, 0}, true, false},
+	{"zstd 3 + dictionary", OURS, {CODEC_ZSTD, 3, 0}, true, false},
+	{"lz4 1 + history", HISTORY, {CODEC_LZ4, 1, 0}, true, false},
+	{"zstd 1 + history", HISTORY, {CODEC_ZSTD, 1, 0}, true, false},
+	{"zstd 3 + history", HISTORY, {CODEC_ZSTD, 3, 0}, true, false},
+	{"lz4 1 + history, loss", HISTORY_LOSS, {CODEC_LZ4, 1, 0}, true, false},
+	{"zstd 1 + history, loss", HISTORY_LOSS, {CODEC_ZSTD, 1, 0}, true, false},
+	{"zstd 3 + history, loss", HISTORY_LOSS, {CODEC_ZSTD, 3, 0}, true, false},
+	{"lz4 1 + dict., short", OURS, {CODEC_LZ4, 1, 0}, true, true},
+	{"zstd 1 + dict., short", OURS, {CODEC_ZSTD, 1, 0}, true, true},
+	{"lz4 1 + history, short", HISTORY, {CODEC_LZ4, 1, 0}, true, true},
+	{"zstd 1 + history, short", HISTORY, {CODEC_ZSTD, 1, 0}, true, true},
 };
 #define SCHEMES (sizeof(schemes) / sizeof(schemes[0]))
 
@@ -114,6 +120,11 @@ static void *memory(size_t bytes)
 	if (p == NULL)
 		abort();
 	return p;
+}
+
+static uint32_t packets_in_flow(const struct scheme *s, uint32_t packet)
+{
+	return (s->is_short ? SHORT_FLOW_BYTES : FLOW_BYTES) / packet;
 }
 
 /* Look for the flow's dictionary in its first packet. */
@@ -184,10 +195,11 @@ static void pass_epochs(
 	const struct scheme *s, const struct kind *k, uint32_t packet, struct figures *f)
 {
 	struct codec_method method = s->method;
-	uint32_t count = k->len / packet / RUN * RUN, in_flow = FLOW_BYTES / packet;
+	uint32_t count = k->len / packet / RUN * RUN;
+	uint32_t in_flow = packets_in_flow(s, packet);
 
 	epoch_lane_start(codec, dictionaries, k->bytes, count * packet, packet,
-		s->by == HISTORY_LOSS ? LOSS_PERMILLE : 0);
+		getenv("NOSVC") == NULL, s->by == HISTORY_LOSS ? LOSS_PERMILLE : 0);
 	f->packets = count;
 	f->wire_bytes = f->decoded = 0;
 	for (uint32_t run = 0; run < count; run += RUN) {
@@ -217,7 +229,8 @@ static void pass_epochs(
 static void pass(const struct scheme *s, const struct kind *k, uint32_t packet, struct figures *f)
 {
 	struct codec_method method = s->method;
-	uint32_t count = k->len / packet / RUN * RUN, in_flow = FLOW_BYTES / packet;
+	uint32_t count = k->len / packet / RUN * RUN;
+	uint32_t in_flow = packets_in_flow(s, packet);
 	static uint8_t out[2048];
 
 	if (s->by >= HISTORY) {

@@ -26,13 +26,16 @@ static struct epoch_receiver *rx;
 static struct codec *codec;
 static const uint8_t *packets;
 static uint32_t packet_len;
+static uint32_t service; /* hash of all flows'; 0: none */
 static unsigned loss;
 static uint64_t seed, now_ns;
 static bool *is_lost;
-static struct {
+#define ANSWERS 256 /* on their way */
+static struct answer {
 	uint8_t bytes[EPOCH_ANSWER_MAX];
 	uint32_t len, due; /* packet before which it comes */
-} answer;
+} answers[ANSWERS];
+static unsigned answer_at, answer_count;
 
 static void *zeros(uint64_t bytes)
 {
@@ -70,12 +73,15 @@ static bool is_to_lose(void)
 
 static struct store_packet packet_of(uint32_t i, uint32_t flow)
 {
-	return (struct store_packet){
-		.bytes = packets + (uint64_t)i * packet_len, .len = packet_len, .flow_hash = flow};
+	return (struct store_packet){.bytes = packets + (uint64_t)i * packet_len,
+		.len = packet_len,
+		.flow_hash = flow,
+		.service_hash = service};
 }
 
 void epoch_lane_start(struct codec *c, const struct dictionaries *dictionaries,
-	const uint8_t *bytes, uint32_t len, uint32_t packet, unsigned loss_permille)
+	const uint8_t *bytes, uint32_t len, uint32_t packet, bool is_service,
+	unsigned loss_permille)
 {
 	struct flow_codec fc = {0};
 
@@ -84,10 +90,11 @@ void epoch_lane_start(struct codec *c, const struct dictionaries *dictionaries,
 	codec = c;
 	packets = bytes;
 	packet_len = packet;
+	service = is_service;
 	loss = loss_permille;
 	seed = 1;
 	now_ns = 1000000000;
-	answer.len = 0;
+	answer_count = 0;
 	store_sender_start(store_tx, 1, 1, SLOTS);
 	store_receiver_start(store_rx, 1, 1);
 	epoch_sender_start(tx);
@@ -117,9 +124,11 @@ struct epoch_lane_result epoch_lane_send(
 	int n, rc;
 
 	uint64_t begin = rte_rdtsc_precise();
-	if (answer.len > 0 && i >= answer.due) {
-		epoch_answered(tx, LANE, answer.bytes, answer.len, now_ns);
-		answer.len = 0;
+	for (; answer_count > 0 && i >= answers[answer_at].due; answer_count--) {
+		const struct answer *a = &answers[answer_at];
+
+		epoch_answered(tx, LANE, a->bytes, a->len, now_ns);
+		answer_at = (answer_at + 1) % ANSWERS;
 	}
 	n = epoch_encode(tx, LANE, &p, codec, method, blob, room, now_ns, &number);
 	if (n == 0) {
@@ -137,10 +146,12 @@ struct epoch_lane_result epoch_lane_send(
 				       now_ns)
 			     : codec_decode(codec, number, blob, (uint32_t)n, out, p.len);
 	if (offer_len > 0 && !is_to_lose()) {
-		answer.len = epoch_offered(rx, LANE, offer, offer_len, answer.bytes);
-		answer.due = i + delay_bytes / packet_len;
-		if (is_to_lose())
-			answer.len = 0;
+		struct answer *a = &answers[(answer_at + answer_count) % ANSWERS];
+
+		a->len = epoch_offered(rx, LANE, offer, offer_len, a->bytes);
+		a->due = i + delay_bytes / packet_len;
+		if (a->len > 0 && answer_count < ANSWERS && !is_to_lose())
+			answer_count++;
 	}
 	result.encode_cycles = middle - begin;
 	result.decode_cycles = rte_rdtsc_precise() - middle;

@@ -15,10 +15,11 @@ struct epoch_lane_result {
 	uint64_t encode_cycles, decode_cycles;
 };
 
-/* Begin with packets bytes[len] of `packet` bytes, one behind the other. Of a thousand packets,
- * offers and answers each so many are lost. */
+/* Begin with packets bytes[len] of `packet` bytes, one behind the other. is_service: all flows are
+ * of one. Of a thousand packets, offers and answers each so many are lost. */
 void epoch_lane_start(struct codec *codec, const struct dictionaries *dictionaries,
-	const uint8_t *bytes, uint32_t len, uint32_t packet, unsigned loss_permille);
+	const uint8_t *bytes, uint32_t len, uint32_t packet, bool is_service,
+	unsigned loss_permille);
 
 /* Send packet `i`, they come in turn; flow: of which it is. An answer needs as long as delay_bytes
  * of packets. */

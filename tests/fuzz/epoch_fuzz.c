@@ -6,8 +6,8 @@
  *           or all of it, when the length is odd
  *     2     an offer, for a receiver with packets of which some are missing
  *     3     an answer, for a sender that has made an offer
- *     4     packets that follow each other, with losses, offers and answers in between: what comes
- *           out is what went in
+ *     4     packets of two flows of a service that follow each other, with losses, offers and
+ * answers in between: what comes out is what went in
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +77,8 @@ static void set_up(void)
 }
 
 /* One packet through the lane, and the offer after it; `lost`: they do not arrive. */
-static void transmit(const uint8_t *bytes, uint32_t len, uint32_t header, bool lost)
+static void transmit(
+	const uint8_t *bytes, uint32_t len, uint32_t header, uint32_t flow_hash, bool lost)
 {
 	static struct flow_codec flow;
 	uint8_t offer[EPOCH_OFFER_MAX], answer[EPOCH_ANSWER_MAX], number = method.number;
@@ -85,7 +86,8 @@ static void transmit(const uint8_t *bytes, uint32_t len, uint32_t header, bool l
 	struct store_packet p = {.bytes = packet,
 		.len = len,
 		.header_len = header < len ? header : len,
-		.flow_hash = 5};
+		.flow_hash = flow_hash,
+		.service_hash = 1};
 	unsigned lane = LANE;
 	uint32_t offer_len, n;
 
@@ -126,7 +128,7 @@ static void fill(void)
 	for (uint32_t i = 0; i < 40; i++) {
 		for (uint32_t j = 0; j < PACKET; j++)
 			packet[j] = (uint8_t)(j * 7 % (31 + i) + j / 16);
-		transmit(packet, PACKET - i, 20, i % 8 == 5);
+		transmit(packet, PACKET - i, 20, 5, i % 8 == 5);
 	}
 }
 
@@ -201,7 +203,8 @@ static void follow(const uint8_t *data, size_t size)
 		memcpy(packet + 64, data, len);
 		memcpy(packet + 64 + len, data, len);
 		for (unsigned i = 0; i < 12; i++)
-			transmit(packet, 64 + 2 * len, flags & 63, flags & 0x80 && i % 4 == 0);
+			transmit(packet, 64 + 2 * len, flags & 31, flags & 0x40,
+				flags & 0x80 && i % 4 == 0);
 		data += len;
 		size -= len;
 	}

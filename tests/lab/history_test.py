@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a flow has sent makes the rest of it smaller, whatever is lost on the way.
+"""What a flow has sent makes the rest of it smaller, and the next flows of its service, whatever is
+lost on the way.
 
     sudo tests/lab/history_test.py
 
 Logs and JSON that the store has never seen go through two appliances by kernel TCP, over 40 ms of
 emulated WAN, without loss and with 1 % of it: in a class with history they cost less than in one
-without, and no packet is undecodable because another one was lost. The receiving appliance is killed
+without, and no packet is undecodable because another one was lost. So do short JSON answers, a
+connection each. The receiving appliance is killed
 in the middle of a download: it goes on, and history comes back.
 """
 import json
@@ -15,11 +17,13 @@ import random
 import signal
 import threading
 
-from lab import Lab, check, need, replace_once, run, wait_for
+from lab import SERVER, Lab, check, need, replace_once, run, wait_for
 from peers_test import has_ended
-from store_test import Disturbed, config, download, left_out, undecodable, undisturbed
+from store_test import Disturbed, config, download, left_out, undecodable, undisturbed, \
+    wire_bytes
 
 SIZE = 4 << 20
+SHORT, SHORT_SIZE = 200, 6000
 GAIN = 0.92  # of what it costs without history, at most
 PLAIN, WITH = 8080, 80
 KEYS = ["identifier", "description", "created", "modified", "owner", "location", "priority", "state"]
@@ -88,6 +92,43 @@ def gains(lab, make, loss):
     return f"{share[WITH]:.1%} of its bytes with history, {share[PLAIN]:.1%} without"
 
 
+def download_short(lab, name, data, port):
+    """Fetches the files, over a connection each; returns as store_test.download()."""
+    before = wire_bytes(lab)
+    lab.run("client", "curl", "-sS", "-Z", "--parallel-max", 4, "-H", "Connection: close",
+            "--max-time", 50, "-o", f"{lab.tmp}/got-{name}-#1",
+            f"http://{SERVER}:{port}/{name}-[0-{len(data) - 1}]", timeout=60)
+    after = wire_bytes(lab)
+    for i, sent in enumerate(data):
+        with open(f"{lab.tmp}/got-{name}-{i}", "rb") as file:
+            need(file.read() == sent, f"{name}-{i}: what arrived is not what was sent")
+    return (after[0] - before[0]) / sum(len(sent) for sent in data)
+
+
+def gains_short(lab, loss):
+    """Answers of a service, each new and too short for a history of its own."""
+    lab.wanem("set", "both", "loss", f"{loss}%")
+    busy = left_out(lab, "b")["busy"]
+    before = history(lab, "b")
+    share = {}
+    for port in (PLAIN, WITH):
+        text = documents(random.getrandbits(64), SHORT * SHORT_SIZE)
+        data = [text[at:at + SHORT_SIZE] for at in range(0, len(text), SHORT_SIZE)]
+        for i, document in enumerate(data):
+            lab.make_file(f"short-{loss}-{port}-{i}", document)
+        share[port] = download_short(lab, f"short-{loss}-{port}", data, port)
+    after = history(lab, "b")
+    bad = undecodable(lab)
+    need(not any(bad.values()), f"dropped: {bad}")
+    if left_out(lab, "b")["busy"] > busy:
+        raise Disturbed
+    served = after["of_service"] - before["of_service"]
+    need(served > SHORT, f"with the service's history: {served} packets; {after}")
+    need(share[WITH] < share[PLAIN] * GAIN,
+         f"{share[WITH]:.1%} of their bytes with history, {share[PLAIN]:.1%} without; {after}")
+    return f"{share[WITH]:.1%} of their bytes with history, {share[PLAIN]:.1%} without"
+
+
 def killed(lab, site):
     """Killed in the middle of a download, and started again."""
     data = logs(random.getrandbits(64), 3 * SIZE)
@@ -132,6 +173,7 @@ def main():
         for loss in (0, 1):
             check(f"logs at {loss} % loss", undisturbed, gains, lab, logs, loss)
             check(f"JSON at {loss} % loss", undisturbed, gains, lab, documents, loss)
+            check(f"short answers at {loss} % loss", undisturbed, gains_short, lab, loss)
         check("the receiver is killed", killed, lab, "a")
         check("the sender is killed", killed, lab, "b")
 

@@ -529,7 +529,8 @@ static int on_stores(void *context, const struct page_request *request, struct c
 		.epochs_offered = 41,
 		.epochs_made = 40,
 		.epochs_lost = 1,
-		.epoch_packets = 900};
+		.epoch_packets = 900,
+		.epoch_shared = 100};
 
 	return channel_send_stores(reply, &record);
 }

@@ -3,6 +3,7 @@
  * compress/decide.c with the real codec behind it: what incompressible, compressible and changing
  * flows cost and save, counted in packets, samples and tries.
  */
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "dataplane/compress/decide.h"
@@ -121,6 +122,72 @@ static void test_pauses(void)
 	CU_ASSERT_EQUAL(fc.saved_bytes, 300);
 	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, len), PASS_LINK_BACKOFF);
 	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, len), REASON_NONE);
+}
+
+/* What looks random fails twice as fast, and waits longer. */
+static void test_random_pauses(void)
+{
+	struct flow_codec fc = {0};
+	uint32_t pauses[] = {0, 4, 8, 16, 32, 64};
+
+	data_fill(frame, sizeof(frame), DATA_RANDOM, 1);
+	for (unsigned i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+		CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), PASS_LINK_NO_GAIN);
+		for (uint32_t k = 0; k < pauses[i]; k++)
+			CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), PASS_LINK_BACKOFF);
+	}
+	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), REASON_NONE);
+}
+
+/* Packets of a new flow that are let pass before the first one that is looked at. */
+static uint32_t first_pause(uint8_t proto, uint16_t a, uint16_t b)
+{
+	struct flow_codec fc = {0};
+	const uint16_t port[2] = {htons(a), htons(b)};
+
+	for (uint32_t i = 0;; i++) {
+		compress_hint(&fc, proto, port);
+		if (compress_should_try(&fc, frame, 1000) != PASS_LINK_BACKOFF)
+			return i;
+	}
+}
+
+/* Ports and TLS records that say what the payload is. */
+static void test_hints(void)
+{
+	struct flow_codec fc = {0};
+	const uint16_t https[2] = {htons(443), htons(50000)};
+
+	data_fill(frame, sizeof(frame), DATA_TEXT, 1);
+	CU_ASSERT_EQUAL(first_pause(IPPROTO_TCP, 50000, 443), 32);
+	CU_ASSERT_EQUAL(first_pause(IPPROTO_UDP, 443, 50000), 32);
+	CU_ASSERT_EQUAL(first_pause(IPPROTO_TCP, 22, 50000), 32);
+	CU_ASSERT_EQUAL(first_pause(IPPROTO_ESP, 0, 0), 32);
+	CU_ASSERT_EQUAL(first_pause(IPPROTO_TCP, 80, 50000), 0);
+	CU_ASSERT_EQUAL(first_pause(IPPROTO_ICMP, 443, 0), 0);
+	/* A hint, no more: what compresses on such a port is found. */
+	for (uint32_t i = 0; i < 33; i++) {
+		compress_hint(&fc, IPPROTO_TCP, https);
+		CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000),
+			i < 32 ? PASS_LINK_BACKOFF : REASON_NONE);
+	}
+	compress_result(&fc, 1000, 500);
+	compress_hint(&fc, IPPROTO_TCP, https);
+	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), REASON_NONE);
+	/* Nor does a flow that has failed become a new one. */
+	compress_result(&fc, 1000, 0);
+	compress_hint(&fc, IPPROTO_TCP, https);
+	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), REASON_NONE);
+
+	memset(&fc, 0, sizeof(fc));
+	memcpy(frame, "\x17\x03\x03\x04\x10", 5);
+	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, COMPRESS_SMALL_BYTES), PASS_LINK_NO_GAIN);
+	for (uint32_t i = 0; i < 32; i++)
+		CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), PASS_LINK_BACKOFF);
+	/* Longer than any record. */
+	memset(&fc, 0, sizeof(fc));
+	frame[3] = 0x50;
+	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, COMPRESS_SMALL_BYTES), REASON_NONE);
 }
 
 static void test_thresholds(void)
@@ -354,7 +421,9 @@ UNIT_TESTS("compress-decide", {"how to compress", test_method}, {"by the link's 
 	{"looks for a dictionary", test_looks},
 	{"incompressible flows cost next to nothing", test_random},
 	{"compressible flows are all compressed", test_text},
-	{"pauses are those promised", test_pauses}, {"thresholds", test_thresholds},
+	{"pauses are those promised", test_pauses},
+	{"pauses of what looks random", test_random_pauses},
+	{"hints of what is encrypted", test_hints}, {"thresholds", test_thresholds},
 	{"small packets do not count", test_small}, {"a change of content is found", test_change},
 	{"even but repeating bytes are found", test_even_but_repeating},
 	{"long shots", test_long_shot}, {"the sample errs rarely", test_sample})

@@ -38,7 +38,7 @@ static struct {
 	uint32_t next, session_id, receiver_session;
 	struct frame *fly;
 	int flying;
-	uint32_t domain;
+	uint32_t domain, service;
 	struct codec_method method;
 	uint64_t delivered, missing, wrong, in_bytes, wire_bytes, by_history;
 } w;
@@ -141,7 +141,8 @@ static void transmit(uint32_t flow, const uint8_t *payload, uint32_t payload_len
 		.len = HEADER + payload_len,
 		.header_len = HEADER,
 		.domain = w.domain,
-		.flow_hash = 100 + flow * 7};
+		.flow_hash = 100 + flow * 7,
+		.service_hash = w.service};
 	unsigned lane = 99;
 	int n;
 
@@ -427,6 +428,60 @@ static void test_domains(void)
 	CU_ASSERT(w.by_history > before);
 }
 
+/* Short flows of one service, each of other text: the wire's share of their bytes. */
+static double send_short(uint32_t flows)
+{
+	uint64_t in = w.in_bytes, wire = w.wire_bytes;
+	static uint32_t flow = 1000;
+
+	for (uint32_t i = 0; i < flows; i++, flow++) {
+		for (uint32_t packet = 0; packet < 4; packet++) {
+			transmit(flow, texts[0] + at[0], 1400);
+			at[0] = (at[0] + 1400) % (TEXT - 1400);
+			run(w.now_ns + MS / 10);
+		}
+		run(w.now_ns + 5 * MS);
+	}
+	return (double)(w.wire_bytes - wire) / (double)(w.in_bytes - in);
+}
+
+/* What flows of a service have sent serves the next ones from their first packet on. */
+static void test_service(void)
+{
+	for (unsigned i = 0; i < METHODS; i++) {
+		set_up(methods[i], 37);
+		double alone = send_short(100);
+		CU_ASSERT_EQUAL(tx->counts.shared, 0);
+		set_up(methods[i], 37);
+		w.service = 99;
+		w.loss = 0.01;
+		w.dup = 0.02;
+		send_short(20);
+		uint64_t shared = tx->counts.shared, made = tx->counts.made;
+		double served = send_short(80);
+		CU_ASSERT(served < alone * 0.9);
+		CU_ASSERT(tx->counts.shared - shared >= 4 * 80 - 8);
+		/* One history, not one a flow. */
+		CU_ASSERT(tx->counts.made - made < 25);
+		CU_ASSERT(w.wrong == 0 && w.missing == 0);
+		/* A flow that goes on has its own. */
+		w.loss = 0;
+		send(1, 1, 300);
+		shared = tx->counts.shared;
+		send(1, 1, 100);
+		CU_ASSERT_EQUAL(tx->counts.shared, shared);
+		CU_ASSERT_EQUAL(tx->counts.used, w.by_history);
+		/* Another domain, another service: nothing of this. */
+		shared = tx->counts.shared;
+		w.domain = 5;
+		send_short(1);
+		w.domain = 0;
+		w.service = 100;
+		send_short(1);
+		CU_ASSERT_EQUAL(tx->counts.shared, shared);
+	}
+}
+
 /* Few slots: no history, and everything says so. */
 static void test_none(void)
 {
@@ -500,4 +555,5 @@ UNIT_TESTS("compress-epoch", {"it gains, and needs no lost packet", test_gain},
 	{"reordering and duplicates", test_reorder}, {"packets that are very late", test_late},
 	{"either end begins anew", test_restart}, {"a refused epoch", test_refused},
 	{"the heaviest flows have it", test_heaviest}, {"domains", test_domains},
-	{"lanes without history", test_none}, {"hostile bytes", test_hostile})
+	{"short flows of a service", test_service}, {"lanes without history", test_none},
+	{"hostile bytes", test_hostile})
