@@ -145,6 +145,7 @@ static struct compress_class codec_of(const struct policy_class *c)
 		.level = c->zstd_level,
 		.dry_run = c->dry_run,
 		.history = c->history,
+		.store_all = c->store_all && !c->is_private,
 	};
 }
 
@@ -179,6 +180,7 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 			policy->classes[i].pack && !policy->classes[i].is_private;
 		plan->class_codec[plan->class_id_of[i]] = codec_of(&policy->classes[i]);
 		plan->dry_runs |= policy->classes[i].compress && policy->classes[i].dry_run;
+		plan->store_all |= policy->classes[i].compress && policy->classes[i].store_all;
 	}
 	for (unsigned b = 0; b < policy->bridge_count; b++) {
 		for (unsigned way = 0; way < WAYS; way++) {

@@ -31,7 +31,8 @@ struct plan {
 	bool *class_pack;	  /* the same: its packets may share frames */
 	struct compress_class *class_codec; /* by class id, as configured; [classes_max] */
 	enum policy_compress compress;
-	bool dry_runs; /* some class, or all of them */
+	bool dry_runs;	/* some class, or all of them */
+	bool store_all; /* some class */
 	bool bypass;
 };
 

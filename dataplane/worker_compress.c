@@ -143,9 +143,45 @@ static uint32_t write_blob(struct worker *w, unsigned peer, uint8_t lane, const 
 	return len > 0 ? len : by_class(w, m, path, method, inner, inner_len, blob, room, number);
 }
 
+/* Does the store get the packet that is not worth compressing? Where there is time. What says that
+ * it is encrypted never comes again, and a transparent frame is never longer than its packet. */
+static bool is_for_store(const struct worker *w, const struct rte_mbuf *m,
+	const struct link_path *path, enum reason reason)
+{
+	const struct pkt *p = pkt_of(m);
+
+	return w->plan->class_codec[p->class_id].store_all && !is_dry_run(w->plan, p->class_id) &&
+	       (reason == PASS_LINK_BACKOFF || reason == PASS_LINK_NO_GAIN) &&
+	       !p->flow->codec.is_encrypted && w->governor.step == 0 && path->store_slots > 0 &&
+	       !path->transparent;
+}
+
+/* Write the packet as it is, so that the store has it. False: no room, or it would not be kept. */
+static bool write_raw(const struct worker *w, const struct rte_mbuf *m,
+	const struct link_path *path, const uint8_t *inner, uint32_t inner_len, uint8_t *blob)
+{
+	if (!w->at_hand.is_to_keep || inner_len == 0 ||
+		wire_bytes_of(path, m, inner_len) > rte_pktmbuf_tailroom(w->spare))
+		return false;
+	memcpy(blob, inner, inner_len);
+	return true;
+}
+
+/* Count what compressing has saved. */
+static void count_saved(struct worker *w, const struct rte_mbuf *m, struct worker_class *c,
+	unsigned peer, uint8_t number, uint32_t wire_bytes)
+{
+	c->compressed_packets++;
+	c->compressed_bytes += m->pkt_len;
+	c->compressed_wire_bytes += wire_bytes;
+	if (number == LINK_CODEC_STORE && wire_bytes < m->pkt_len)
+		w->peers[peer].store_saved += m->pkt_len - wire_bytes;
+}
+
 /*
  * Compress one packet for its peer. Returns the link frame, which takes the packet's place, or NULL
- * if it goes out as it is; then *reason says why. In dry-run everything but the replacing is done.
+ * if it goes out as it is; then *reason says why. A frame with a reason has the packet as it is,
+ * for the store. In dry-run everything but the replacing is done.
  */
 static struct rte_mbuf *compress_packet(
 	struct worker *w, struct rte_mbuf *m, struct worker_class *c, enum reason *reason)
@@ -173,7 +209,7 @@ static struct rte_mbuf *compress_packet(
 	compress_hint(&f->codec, p->key.proto, p->key.port);
 	*reason = compress_should_try(&f->codec,
 		rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
-	if (*reason != REASON_NONE)
+	if (*reason != REASON_NONE && !is_for_store(w, m, path, *reason))
 		return NULL;
 	if (w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL) {
 		*reason = PASS_LINK_NO_FIT;
@@ -183,31 +219,46 @@ static struct rte_mbuf *compress_packet(
 	const uint8_t *inner = link_inner(path, m, &inner_len);
 	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
 	uint64_t start = rte_rdtsc();
-	uint8_t number, lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
-	uint32_t len = dry ? by_class(w, m, path, choose_method(w, m, path, inner, inner_len),
-				     inner, inner_len, blob, room, &number)
-			   : write_blob(w, peer, lane, m, inner, inner_len, blob, room, &number);
+	uint8_t number = LINK_CODEC_STORE,
+		lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
+	bool is_tried = *reason == REASON_NONE;
+	uint32_t len;
+
+	if (dry)
+		len = by_class(w, m, path, choose_method(w, m, path, inner, inner_len), inner,
+			inner_len, blob, room, &number);
+	else if (is_tried)
+		len = write_blob(w, peer, lane, m, inner, inner_len, blob, room, &number);
+	else
+		len = by_store(w, peer, lane, m, inner, inner_len, blob, room);
 	uint32_t wire_bytes = wire_bytes_of(path, m, len);
 	c->codec_cycles += rte_rdtsc() - start;
 	c->codec_bytes += inner_len;
 	/* With encryption it would take more than its own length without a codec. */
-	compress_result(&f->codec,
-		path->cipher == LINK_CIPHER_NONE ? m->pkt_len : wire_bytes_of(path, m, inner_len),
-		wire_bytes);
+	uint32_t original_bytes =
+		path->cipher == LINK_CIPHER_NONE ? m->pkt_len : wire_bytes_of(path, m, inner_len);
+	if (is_tried)
+		compress_result(&f->codec, original_bytes, wire_bytes);
+	else if (len > 0)
+		compress_untried(&f->codec, original_bytes, wire_bytes);
 	if (number != LINK_CODEC_STORE && len > 0)
 		pack_single(&f->codec.pack, inner_len, len);
-	if (wire_bytes == 0) {
-		*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
-		return NULL;
+	if (len > 0) {
+		*reason = REASON_NONE;
+		count_saved(w, m, c, peer, number, wire_bytes);
+		if (dry)
+			return NULL;
+	} else {
+		if (is_tried)
+			*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
+		if (dry || !is_for_store(w, m, path, *reason) ||
+			!write_raw(w, m, path, inner, inner_len, blob))
+			return NULL;
+		number = LINK_CODEC_RAW;
+		len = inner_len;
 	}
-	c->compressed_packets++;
-	c->compressed_bytes += m->pkt_len;
-	c->compressed_wire_bytes += wire_bytes;
-	if (dry)
-		return NULL;
 
 	struct worker_peer *to = &w->peers[peer];
-	uint32_t saved = wire_bytes < m->pkt_len ? m->pkt_len - wire_bytes : 0;
 	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, number, len, out,
 		    w->now_ns) != 0) {
 		*reason = PASS_LINK_NO_FIT;
@@ -217,8 +268,6 @@ static struct rte_mbuf *compress_packet(
 	w->spare = NULL;
 	worker_store_keep(w, peer, lane);
 	worker_count_frame(w, m, out, out->pkt_len);
-	if (number == LINK_CODEC_STORE)
-		to->store_saved += saved;
 	rte_pktmbuf_free(m);
 	return out;
 }

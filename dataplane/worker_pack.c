@@ -152,7 +152,7 @@ static void replace(struct worker *w, struct rte_mbuf **pkts, const struct selec
 
 		/* The buckets were charged for the packets as they were. */
 		shaper_settle(shaper, m, part);
-		compress_packed(&f->codec, m->pkt_len, part);
+		compress_untried(&f->codec, m->pkt_len, part);
 		f->saved_bytes[WAY_UP] += m->pkt_len > part ? m->pkt_len - part : 0;
 		c->bytes += m->pkt_len;
 	}

@@ -25,7 +25,9 @@ static const struct word class_words[] = {{"rate", true, "none"}, {"ceil", true,
 	{"pir", true, "none"}, {"pbs", true, "auto"}, {"eir", true, "none"}, {"ebs", true, "auto"},
 	{"colour-aware", false, NULL}, {"green", false, NULL}, {"yellow", false, NULL},
 	{"red", false, NULL}, {"compress", false, NULL}, {"dry-run", false, NULL},
-	{"codec", false, NULL}, {"acceleration", false, NULL}, {"zstd-level", false, NULL}};
+	{"codec", false, NULL}, {"acceleration", false, NULL}, {"zstd-level", false, NULL},
+	{"history", false, NULL}, {"store-all", false, NULL}, {"private", false, NULL},
+	{"pack", false, NULL}};
 
 static const struct word link_words[] = {{"up", true, "unlimited"}, {"down", true, "unlimited"},
 	{"up-min", true, "none"}, {"down-min", true, "none"}, {"overhead", false, NULL},
@@ -66,7 +68,7 @@ static int read_settings(struct cli *cli, int argc, char **argv, const struct wo
 	size_t count, struct setting *settings, uint64_t *setting_count)
 {
 	const struct word *given[SETTINGS_MAX];
-	char known[400] = "", value[192];
+	char known[512] = "", value[192];
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < count; i++)

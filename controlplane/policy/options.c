@@ -170,6 +170,7 @@ static const struct option class[] = {
 	{"zstd_level", OPTION_INT, C(zstd_level), .min = 1, .max = 3, .fallback = "1",
 		.per_flow = true},
 	{"history", OPTION_BOOL, C(history), .fallback = "true", .per_flow = true},
+	{"store_all", OPTION_BOOL, C(store_all), .fallback = "false", .per_flow = true},
 	{"private", OPTION_BOOL, C(is_private), .fallback = "false", .per_flow = true},
 	{"pack", OPTION_BOOL, C(pack), .fallback = "true", .per_flow = true},
 };

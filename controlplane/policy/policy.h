@@ -144,6 +144,7 @@ struct policy_class {
 	uint8_t acceleration; /* of LZ4 */
 	uint8_t zstd_level;
 	bool history;	 /* against what the flow has sent before, where the peer has a store */
+	bool store_all;	 /* the store has what does not compress, too */
 	bool is_private; /* its data serves no other packet's compression */
 	bool pack;	 /* several packets in one link frame, where that makes them smaller */
 	struct policy_police_options police;

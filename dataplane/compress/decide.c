@@ -39,8 +39,8 @@ static bool looks_random(const uint8_t *payload, uint32_t len)
 static void rest(struct flow_codec *fc, uint8_t back_off)
 {
 	fc->state = FLOW_CODEC_OFF;
-	fc->back_off = back_off;
-	fc->skip = (uint8_t)(1u << back_off);
+	fc->back_off = back_off & 7;
+	fc->skip = 1u << back_off & 0x7f;
 }
 
 /* Each further failure doubles the pause. fails: what it counts for; first: the first pause. */
@@ -97,8 +97,10 @@ void compress_hint(struct flow_codec *fc, uint8_t proto, const uint16_t port[2])
 		return;
 	if (proto == IPPROTO_ESP ||
 		((proto == IPPROTO_TCP || proto == IPPROTO_UDP) &&
-			(is_encrypted_port(port[0]) || is_encrypted_port(port[1]))))
+			(is_encrypted_port(port[0]) || is_encrypted_port(port[1])))) {
 		rest(fc, COMPRESS_BACK_OFF_HINT);
+		fc->is_encrypted = true;
+	}
 }
 
 enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, uint32_t len)
@@ -111,12 +113,14 @@ enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, u
 	}
 	if (fc->state == FLOW_CODEC_ON || fc->back_off == COMPRESS_BACK_OFF_MAX)
 		return REASON_NONE;
-	if (is_tls_data(payload))
+	if (is_tls_data(payload)) {
 		failed(fc, COMPRESS_FAILS, COMPRESS_BACK_OFF_HINT);
-	else if (len >= COMPRESS_SAMPLE_BYTES && looks_random(payload, len))
+		fc->is_encrypted = true;
+	} else if (len >= COMPRESS_SAMPLE_BYTES && looks_random(payload, len)) {
 		failed(fc, 2, COMPRESS_BACK_OFF_SAMPLE);
-	else
+	} else {
 		return REASON_NONE;
+	}
 	return PASS_LINK_NO_GAIN;
 }
 
@@ -128,12 +132,13 @@ void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wi
 		return;
 	}
 	fc->state = FLOW_CODEC_ON;
+	fc->is_encrypted = false;
 	fc->fails = 0;
 	fc->back_off = 0;
 	fc->saved_bytes += original_bytes - wire_bytes;
 }
 
-void compress_packed(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes)
+void compress_untried(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes)
 {
 	if (original_bytes > wire_bytes)
 		fc->saved_bytes += original_bytes - wire_bytes;

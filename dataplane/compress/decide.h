@@ -65,8 +65,9 @@ enum reason compress_should_try(struct flow_codec *fc, const uint8_t *payload, u
  */
 void compress_result(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes);
 
-/* A packet of the flow went with others in one frame: original_bytes took wire_bytes of it. */
-void compress_packed(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes);
+/* A packet of the flow went smaller without a try, with others in one frame or as references to the
+ * store: original_bytes took wire_bytes. */
+void compress_untried(struct flow_codec *fc, uint32_t original_bytes, uint32_t wire_bytes);
 
 /* What a class asks for. */
 struct compress_class {
@@ -75,6 +76,7 @@ struct compress_class {
 	uint8_t level;	      /* of zstd */
 	bool dry_run;	      /* only count what it would save */
 	bool history;	      /* epoch.h, where the peer has a store */
+	bool store_all;	      /* store.h, for what does not compress, too */
 };
 
 /* Up to these rates of a link a worker has the time for zstd of level 3 and 1: measured at 1.2 and

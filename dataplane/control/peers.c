@@ -79,14 +79,18 @@ void peers_destroy(struct peers *peers)
 
 /* The largest segment whose frame, even uncompressed, fits into one link packet. A transparent
  * frame is always smaller than its packet. */
-static uint16_t clamp_of(const struct policy_peer *p, const struct link_path *path, bool ipv6)
+static uint16_t clamp_of(const struct plan *plan, const struct policy_peer *p,
+	const struct link_path *path, bool ipv6)
 {
 	uint32_t inner_l2 = path->routed ? 0 : link_l2_bytes(path);
 	uint32_t taken = (path->family == 4 ? LINK_OVERHEAD_IPV4 : LINK_OVERHEAD_IPV6) + inner_l2 +
 			 link_trailer_bytes(path) + TCP_IP_HEADER(ipv6);
 
-	/* With encryption there is no way beside the link for what does not fit. */
-	bool clamp = (p->mss_clamp || path->cipher != LINK_CIPHER_NONE) && !path->transparent;
+	/* With encryption there is no way beside the link for what does not fit, nor has the store
+	 * what goes there. */
+	bool clamp = (p->mss_clamp || path->cipher != LINK_CIPHER_NONE ||
+			     (plan->store_all && p->store_mb > 0)) &&
+		     !path->transparent;
 
 	return clamp && path->path_mtu > taken ? (uint16_t)(path->path_mtu - taken) : 0;
 }
@@ -121,8 +125,8 @@ static void fill_links(struct control *c, struct links *links, uint64_t now_ns)
 		if (!inpath_next_hop_mac(
 			    &c->inpath[p->bridge], &p->address, path->next_hop_mac, now_ns))
 			path->alive = false;
-		links->clamp_mss[i][0] = clamp_of(p, path, false);
-		links->clamp_mss[i][1] = clamp_of(p, path, true);
+		links->clamp_mss[i][0] = clamp_of(c->daemon->plan, p, path, false);
+		links->clamp_mss[i][1] = clamp_of(c->daemon->plan, p, path, true);
 	}
 }
 

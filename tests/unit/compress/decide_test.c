@@ -171,7 +171,9 @@ static void test_hints(void)
 		CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000),
 			i < 32 ? PASS_LINK_BACKOFF : REASON_NONE);
 	}
+	CU_ASSERT(fc.is_encrypted);
 	compress_result(&fc, 1000, 500);
+	CU_ASSERT(!fc.is_encrypted);
 	compress_hint(&fc, IPPROTO_TCP, https);
 	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), REASON_NONE);
 	/* Nor does a flow that has failed become a new one. */
@@ -182,6 +184,7 @@ static void test_hints(void)
 	memset(&fc, 0, sizeof(fc));
 	memcpy(frame, "\x17\x03\x03\x04\x10", 5);
 	CU_ASSERT_EQUAL(compress_should_try(&fc, frame, COMPRESS_SMALL_BYTES), PASS_LINK_NO_GAIN);
+	CU_ASSERT(fc.is_encrypted);
 	for (uint32_t i = 0; i < 32; i++)
 		CU_ASSERT_EQUAL(compress_should_try(&fc, frame, 1000), PASS_LINK_BACKOFF);
 	/* Longer than any record. */
@@ -334,8 +337,8 @@ static void test_sample(void)
 /* What a class asks for, what the worker has time for, what the other end understands. */
 static void test_method(void)
 {
-	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false, true};
-	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false, true};
+	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false, true, false};
+	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false, true, false};
 	const uint8_t all =
 		1 << CODEC_RAW | 1 << CODEC_LZ4 | 1 << CODEC_LZ4_DICTIONARY | 1 << CODEC_ZSTD;
 	const uint8_t old = 1 << CODEC_RAW | 1 << CODEC_LZ4;
@@ -373,8 +376,8 @@ static void test_method(void)
 
 static void test_link(void)
 {
-	struct compress_class any = {CODEC_RAW, 1, 2, false, true}, got;
-	const struct compress_class lz4 = {CODEC_LZ4, 1, 2, false, true};
+	struct compress_class any = {CODEC_RAW, 1, 2, false, true, false}, got;
+	const struct compress_class lz4 = {CODEC_LZ4, 1, 2, false, true, false};
 	const struct {
 		uint64_t bps;
 		uint8_t codec, level;

@@ -156,6 +156,7 @@ static const struct option_case cases[] = {
 	{"classes", "acceleration", {"1", "64"}, {"0", "65", "\"fast\"", "-1", "1.5"}},
 	{"classes", "zstd_level", {"1", "3"}, {"0", "4", "\"1 MB\"", "-1"}},
 	{"classes", "history", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	{"classes", "store_all", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "private", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "pack", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 

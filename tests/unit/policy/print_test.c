@@ -177,6 +177,7 @@ static void random_class(struct policy *p, uint32_t i)
 	c->acceleration = (uint8_t)within(1, 64);
 	c->zstd_level = (uint8_t)within(1, 3);
 	c->history = often();
+	c->store_all = often();
 	c->is_private = often();
 	c->pack = often();
 	random_police(&c->police);
@@ -383,6 +384,7 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME(acceleration);
 	SAME(zstd_level);
 	SAME(history);
+	SAME(store_all);
 	SAME(is_private);
 	SAME(pack);
 	SAME(police.mode);
