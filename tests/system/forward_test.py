@@ -11,6 +11,7 @@ test's own, and the captures of the arguments, else of $CAPTURES, else of ../sha
 # tests/run.py: beside others
 import os
 import struct
+import sys
 from collections import Counter, defaultdict
 
 from daemon import (CPUS, Failed, Folder, check, config, need, read_capture, report,
@@ -307,7 +308,7 @@ def capture_files(folder, workers, files):
 
 
 def main():
-    files, missing = captures_given()
+    files, missing = captures_given(sys.argv[1:])
     own = every_kind()
     with Folder() as folder:
         for workers in (1, 2):
