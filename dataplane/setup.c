@@ -14,11 +14,9 @@
 #include <rte_malloc.h>
 #include <rte_random.h>
 
+#include "dataplane/budget.h"
 #include "dataplane/clock.h"
-#include "dataplane/control/history_feed.h"
 #include "dataplane/control/publish.h"
-#include "dataplane/control/rates.h"
-#include "dataplane/control/windows_feed.h"
 #include "dataplane/measure/inflight.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
@@ -28,10 +26,6 @@
 #define TX_RING 2048
 #define PUNT_RING 1024
 #define POOL_CACHE 256
-/* Packet buffers when the configuration does not say: enough for 30 ms of 10 Gbit/s, and what the
- * rings of the ports may hold. */
-#define BUFFERS_DEFAULT 65535u
-#define BUFFERS_QUEUE_PAIR 2048u
 /* Policies that may take a second to compile. */
 #define LONG_CLASSES 10000u
 #define LONG_RULES 500u
@@ -49,115 +43,6 @@ static int say(char *error, size_t len, int rc, const char *format, ...)
 	vsnprintf(error, len, format, args);
 	va_end(args);
 	return rc;
-}
-
-/* ---- memory ---- */
-
-static uint32_t buffers_of(const struct policy *policy)
-{
-	const struct policy_appliance *a = &policy->appliance;
-	uint32_t pairs = 2u * policy->bridge_count * a->worker_count;
-
-	return a->buffers != 0 ? a->buffers : BUFFERS_DEFAULT + pairs * BUFFERS_QUEUE_PAIR;
-}
-
-/* Packets that may wait in the queues of one worker. A quarter of the buffers is never queued: by
- * it the ports go on receiving, whatever the queues hold. */
-static uint32_t room_of(const struct policy *policy)
-{
-	return buffers_of(policy) / 4 * 3 / policy->appliance.worker_count;
-}
-
-/* Data room of a packet buffer: headroom and the largest frame, or a link frame of it. */
-static uint16_t data_room(const struct policy_appliance *a)
-{
-	uint32_t frame = RTE_PKTMBUF_HEADROOM + a->mtu + LINK_HEADERS_MAX + 32;
-
-	frame = RTE_ALIGN_CEIL(frame, 64);
-	return (uint16_t)(frame < RTE_MBUF_DEFAULT_BUF_SIZE ? RTE_MBUF_DEFAULT_BUF_SIZE : frame);
-}
-
-static uint64_t pool_bytes(const struct policy *policy)
-{
-	const struct policy_appliance *a = &policy->appliance;
-	uint64_t object = rte_mempool_calc_obj_size(
-		sizeof(struct rte_mbuf) + sizeof(struct pkt) + data_room(a), 0, NULL);
-
-	/* Without hugepages the pool lets no buffer cross a border of pages. */
-	if (!a->hugepages)
-		object = RTE_ALIGN_CEIL(object, 4096);
-	return buffers_of(policy) * object;
-}
-
-/* Classes with distributions of their own; one more takes what belongs to the others. */
-static uint32_t measured_of(const struct policy_appliance *a)
-{
-	return RTE_MIN(a->classes, a->distributions);
-}
-
-static uint64_t class_bytes(const struct policy *policy)
-{
-	const struct policy_appliance *a = &policy->appliance;
-
-	return (measured_of(a) + 1u) *
-		       (sizeof(struct measure_class) + sizeof(struct measure_datagrams) +
-			       sizeof(struct measure_transactions) +
-			       WAYS * sizeof(struct worker_cost)) +
-	       (uint64_t)policy->bridge_count * a->classes *
-		       (WAYS * sizeof(struct worker_class) + sizeof(struct worker_codecs));
-}
-
-/* Runs of segments in flight of one worker: a run for every fourth flow, which is one that has just
- * sent something, and no fewer than fast links with few flows want. */
-static uint32_t inflight_runs(const struct policy *policy)
-{
-	return RTE_MAX(policy->appliance.flows / 4, 16384u);
-}
-
-/* Beside the EAL's: the control thread's rates, windows and history, and plans and policies of all
- * classes: while one takes the place of another there are two, a third waits to be freed, a fourth
- * to be gone back to.
- */
-static uint64_t control_bytes(const struct policy *policy)
-{
-	uint64_t plan = (uint64_t)policy->bridge_count * WAYS * sizeof(struct shaper_class_config) +
-			sizeof(struct policy_class);
-
-	return rates_memory_needed(policy) + connections_memory_needed(policy) +
-	       feed_memory_needed(policy) + history_feed_memory_needed(policy) +
-	       4 * policy->appliance.classes * plan;
-}
-
-static uint64_t peer_bytes(const struct policy *policy)
-{
-	return policy->peer_count *
-	       (sizeof(struct worker_peer) + LINK_LANES * sizeof(struct link_seq) +
-		       LINK_CLASS_SLOTS * sizeof(struct histogram));
-}
-
-/* The stores of one worker. */
-static uint64_t stores_bytes(const struct policy *policy)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned i = 0; i < policy->peer_count; i++)
-		bytes += worker_store_bytes(policy, i);
-	return bytes;
-}
-
-/* What the EAL must reserve beforehand when there are no hugepages to grow into. */
-static uint64_t memory_needed(const struct policy *policy)
-{
-	const struct policy_appliance *a = &policy->appliance;
-	uint64_t links = (uint64_t)policy->bridge_count * WAYS;
-	uint64_t worker = flow_table_memory_needed(a->flows) + class_bytes(policy) +
-			  inflight_bytes(inflight_runs(policy)) + peer_bytes(policy) +
-			  stores_bytes(policy) + codec_bytes() +
-			  links * shaper_memory_needed(a->classes, a->queues, a->hosts) + 4 * MIB;
-
-	return pool_bytes(policy) + worker * a->worker_count +
-	       links * shaper_shared_memory_needed(a->classes, a->hosts) + dictionaries_bytes() +
-	       64 * MIB;
 }
 
 /* ---- EAL ---- */
@@ -193,7 +78,7 @@ static int start_eal(const struct daemon *d, const struct policy *policy, char *
 	argv[argc++] = a->hugepages ? "--in-memory" : "--no-shconf";
 	if (!a->hugepages) {
 		snprintf(memory, sizeof(memory), "%u",
-			(unsigned)((memory_needed(policy) + MIB - 1) / MIB));
+			(unsigned)((budget_eal_bytes(policy) + MIB - 1) / MIB));
 		argv[argc++] = "--no-huge";
 		argv[argc++] = "-m";
 		argv[argc++] = memory;
@@ -343,15 +228,15 @@ static struct worker *make_worker(
 	w->daemon = d;
 	w->index = index;
 	w->sample_salt = index * 5;
-	w->room.most = room_of(policy);
+	w->room.most = budget_room(policy);
 	w->counters = counters_worker(d->counters, index);
 	w->steer_in = take_ring(d, "steer", index, STEER_RING, RING_F_SC_DEQ);
 	w->tx_in = take_ring(d, "tx", index, TX_RING, RING_F_SC_DEQ);
 	snprintf(name, sizeof(name), "flows%u", index);
 	w->flows = flow_table_create(name, a->flows, SOCKET_ID_ANY);
-	w->measured = measured_of(a);
+	w->measured = budget_measured_classes(a);
 	w->measure = take(d, (w->measured + 1u) * sizeof(*w->measure));
-	void *inflight = take(d, inflight_bytes(inflight_runs(policy)));
+	void *inflight = take(d, inflight_bytes(budget_inflight_runs(policy)));
 	w->datagrams = take(d, (w->measured + 1u) * sizeof(*w->datagrams));
 	w->transactions = take(d, (w->measured + 1u) * sizeof(*w->transactions));
 	w->cost = take(d, (w->measured + 1u) * WAYS * sizeof(*w->cost));
@@ -362,7 +247,7 @@ static struct worker *make_worker(
 		inflight == NULL || w->datagrams == NULL || w->transactions == NULL ||
 		w->cost == NULL || w->peers == NULL || w->other == NULL || codec == NULL)
 		return NULL;
-	inflight_init(inflight, inflight_runs(policy));
+	inflight_init(inflight, budget_inflight_runs(policy));
 	flow_table_on_silent(w->flows, worker_flow_silent, w);
 	for (uint32_t i = 0; i <= w->measured; i++)
 		w->measure[i].inflight = inflight;
@@ -454,36 +339,6 @@ no_memory:
 
 /* ---- all of it ---- */
 
-static void say_memory(const struct daemon *d, const struct policy *policy)
-{
-	const struct policy_appliance *a = &policy->appliance;
-	uint64_t shapers = 0;
-
-	for (unsigned b = 0; b < d->bridge_count; b++) {
-		for (unsigned way = 0; way < WAYS; way++) {
-			shapers += shaper_shared_memory_needed(a->classes, a->hosts);
-			for (unsigned w = 0; w < d->worker_count; w++) {
-				struct shaper_figures figures;
-				shaper_figures(d->workers[w]->shaper[b][way], &figures);
-				shapers += figures.memory_bytes;
-			}
-		}
-	}
-	printf("memory: %u MB at most, nearly all of it taken now: %u MB packet buffers, %u MB "
-	       "flow tables for %u "
-	       "flows, %u MB shapers for %u classes and %u hosts, %u MB figures of classes, "
-	       "%u MB segments in flight, %u MB windows, %u MB history of 24 h, %u MB stores of "
-	       "repeated data\n",
-		(unsigned)(d->memory_bytes / MB), (unsigned)(pool_bytes(policy) / MB),
-		(unsigned)(flow_table_memory_bytes(d->workers[0]->flows) * d->worker_count / MB),
-		a->flows * d->worker_count, (unsigned)(shapers / MB), a->classes, a->hosts,
-		(unsigned)(class_bytes(policy) * d->worker_count / MB),
-		(unsigned)(inflight_bytes(inflight_runs(policy)) * d->worker_count / MB),
-		(unsigned)(feed_memory_needed(policy) / MB),
-		(unsigned)(history_feed_memory_needed(policy) / MB),
-		(unsigned)(stores_bytes(policy) * d->worker_count / MB));
-}
-
 /* The first plan. Says so where it takes long. */
 static struct plan *build_plan(struct policy *policy, char *error, size_t len)
 {
@@ -535,7 +390,7 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 		rc = -EEXIST;
 		goto fail;
 	}
-	uint64_t needed = memory_needed(policy) + control_bytes(policy);
+	uint64_t needed = budget_eal_bytes(policy) + budget_control_bytes(policy);
 	if (a->memory_mb != 0 && needed > (uint64_t)a->memory_mb * MIB) {
 		rc = say(error, len, -E2BIG,
 			"%u MiB are needed and appliance.memory allows %u MiB: raise it, or lower "
@@ -552,16 +407,16 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	d->counters->tsc_hz = rte_get_tsc_hz();
 
 	rc = -ENOMEM;
-	d->pool = rte_pktmbuf_pool_create("packets", buffers_of(policy), POOL_CACHE,
-		sizeof(struct pkt), data_room(a), SOCKET_ID_ANY);
+	d->pool = rte_pktmbuf_pool_create("packets", budget_buffers(policy), POOL_CACHE,
+		sizeof(struct pkt), budget_data_room(a), SOCKET_ID_ANY);
 	if (d->pool == NULL) {
 		say(error, len, rc, "no memory for %u packet buffers (%u MB): %s",
-			buffers_of(policy), (unsigned)(pool_bytes(policy) / MB),
+			budget_buffers(policy), (unsigned)(budget_pool_bytes(policy) / MB),
 			a->hugepages ? "reserve more hugepages (sysctl vm.nr_hugepages)"
 				     : "lower appliance.buffers");
 		goto fail;
 	}
-	d->memory_bytes += pool_bytes(policy);
+	d->memory_bytes += budget_pool_bytes(policy);
 	d->rcu = take(d, rte_rcu_qsbr_get_memsize(POLICY_WORKERS_MAX));
 	d->punt = take_ring(d, "punt", 0, PUNT_RING, RING_F_SC_DEQ);
 	if (d->rcu == NULL || d->punt == NULL ||
@@ -582,8 +437,8 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	if (plan == NULL || d->links == NULL)
 		goto fail;
 	d->plan = plan;
-	d->memory_bytes += control_bytes(policy);
-	say_memory(d, policy);
+	d->memory_bytes += budget_control_bytes(policy);
+	budget_say(d, policy);
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		/* Or it counts as stalled until its first round. */
 		d->workers[i]->counters->heartbeat_ns = clock_now_ns();
