@@ -143,7 +143,7 @@ static uint32_t write_blob(struct worker *w, unsigned peer, uint8_t lane, const 
 	return len > 0 ? len : by_class(w, m, path, method, inner, inner_len, blob, room, number);
 }
 
-/* Does the store get the packet that is not worth compressing? Where there is time. What says that
+/* Does the store want the packet that is not worth compressing? What says that
  * it is encrypted never comes again, and a transparent frame is never longer than its packet. */
 static bool is_for_store(const struct worker *w, const struct rte_mbuf *m,
 	const struct link_path *path, enum reason reason)
@@ -152,8 +152,7 @@ static bool is_for_store(const struct worker *w, const struct rte_mbuf *m,
 
 	return w->plan->class_codec[p->class_id].store_all && !is_dry_run(w->plan, p->class_id) &&
 	       (reason == PASS_LINK_BACKOFF || reason == PASS_LINK_NO_GAIN) &&
-	       !p->flow->codec.is_encrypted && w->governor.step == 0 && path->store_slots > 0 &&
-	       !path->transparent;
+	       !p->flow->codec.is_encrypted && path->store_slots > 0 && !path->transparent;
 }
 
 /* Write the packet as it is, so that the store has it. False: no room, or it would not be kept. */
@@ -211,6 +210,11 @@ static struct rte_mbuf *compress_packet(
 		rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
 	if (*reason != REASON_NONE && !is_for_store(w, m, path, *reason))
 		return NULL;
+	/* That is for times of leisure. */
+	if (*reason != REASON_NONE && w->governor.step > 0) {
+		*reason = PASS_LINK_BUSY;
+		return NULL;
+	}
 	if (w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL) {
 		*reason = PASS_LINK_NO_FIT;
 		return NULL;
@@ -251,7 +255,7 @@ static struct rte_mbuf *compress_packet(
 	} else {
 		if (is_tried)
 			*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
-		if (dry || !is_for_store(w, m, path, *reason) ||
+		if (dry || w->governor.step > 0 || !is_for_store(w, m, path, *reason) ||
 			!write_raw(w, m, path, inner, inner_len, blob))
 			return NULL;
 		number = LINK_CODEC_RAW;
