@@ -288,7 +288,8 @@ def drain():
 
 
 def test_rate():
-    """Frames leave at the rate, with the overhead charged; what the queue cannot take is counted."""
+    """Frames leave at the rate, with the overhead charged; what the queue cannot take is counted.
+    How much that is depends on how fast they come, but for a burst that meets the first one."""
     for rate, length, count, words in ((20e6, 1000, 4000, "rate 20mbit queue 3000p"),
                                        (100e6, 1514, 12000, "rate 100mbit queue 9000p")):
         way = Way(words)
@@ -297,7 +298,7 @@ def test_rate():
         measured = (len(got) - 1) * (length + 24) * 8 / seconds
         print(f"  {words}: {measured / 1e6:.3f} Mbit/s, {c['queue_dropped']} dropped")
         check(abs(measured / rate - 1) < 0.01, f"{measured} bit/s instead of {rate}")
-        check(c["queue_dropped"] == count - len(got) > 0, "the queue dropped nothing")
+        check(c["queue_dropped"] == count - len(got), f"{count - len(got)} missing, counted {c}")
     way = Way("rate 64kbit queue 10p")  # one frame needs 128 ms: the whole burst meets it
     _, c = way.run(50, 1000)
     check(c["queue_dropped"] == 40, f"40 of 50 do not fit into 10, {c['queue_dropped']} dropped")
