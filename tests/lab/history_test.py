@@ -67,66 +67,59 @@ def history(lab, site):
     return lab.ctl(site, "show", "compression")["histories"][0]
 
 
-def gains(lab, make, loss):
-    """The same kind of data, never the same data, in a class with history and in one without."""
-    seed = random.getrandbits(64)
+def helped(lab, loss, fetch, counter, least):
+    """Data of the same kind, never the same, fetched in a class with history and in one without, by
+    fetch(port), which returns the share of its bytes that it cost."""
     share = {}
     lab.wanem("set", "both", "loss", f"{loss}%")
     busy = left_out(lab, "b")["busy"]
     before = history(lab, "b")
     for port in (PLAIN, WITH):
+        share[port] = fetch(port)
+    after = history(lab, "b")
+    bad = undecodable(lab)
+    need(not any(bad.values()), f"dropped: {bad}")
+    if left_out(lab, "b")["busy"] > busy:
+        raise Disturbed
+    count = after[counter] - before[counter]
+    need(count > least, f"{counter}: {count}; {after}")
+    need(after["refused"] == before["refused"], f"refused: {after}")
+    need(share[WITH] < share[PLAIN] * GAIN,
+         f"{share[WITH]:.1%} of the bytes with history, {share[PLAIN]:.1%} without; {after}")
+    return f"{share[WITH]:.1%} of the bytes with history, {share[PLAIN]:.1%} without"
+
+
+def gains(lab, make, loss):
+    seed = random.getrandbits(64)
+
+    def fetch(port):
         data = make(seed + port, SIZE)
         name = f"{make.__name__}-{loss}-{port}"
         lab.make_file(name, data)
-        share[port], _ = download(lab, name, data, port)
-    after = history(lab, "b")
-    bad = undecodable(lab)
-    need(not any(bad.values()), f"dropped: {bad}")
-    if left_out(lab, "b")["busy"] > busy:
-        raise Disturbed
-    packets = after["packets"] - before["packets"]
-    need(packets > SIZE / 1500 / 2, f"with history: {packets} packets; {after}")
-    need(after["refused"] == before["refused"], f"refused: {after}")
-    need(share[WITH] < share[PLAIN] * GAIN,
-         f"{share[WITH]:.1%} of its bytes with history, {share[PLAIN]:.1%} without; {after}")
-    return f"{share[WITH]:.1%} of its bytes with history, {share[PLAIN]:.1%} without"
+        return download(lab, name, data, port)[0]
 
-
-def download_short(lab, name, data, port):
-    """Fetches the files, over a connection each; returns as store_test.download()."""
-    before = wire_bytes(lab)
-    lab.run("client", "curl", "-sS", "-Z", "--parallel-max", 4, "-H", "Connection: close",
-            "--max-time", 50, "-o", f"{lab.tmp}/got-{name}-#1",
-            f"http://{SERVER}:{port}/{name}-[0-{len(data) - 1}]", timeout=60)
-    after = wire_bytes(lab)
-    for i, sent in enumerate(data):
-        with open(f"{lab.tmp}/got-{name}-{i}", "rb") as file:
-            need(file.read() == sent, f"{name}-{i}: what arrived is not what was sent")
-    return (after[0] - before[0]) / sum(len(sent) for sent in data)
+    return helped(lab, loss, fetch, "packets", SIZE / 1500 / 2)
 
 
 def gains_short(lab, loss):
-    """Answers of a service, each new and too short for a history of its own."""
-    lab.wanem("set", "both", "loss", f"{loss}%")
-    busy = left_out(lab, "b")["busy"]
-    before = history(lab, "b")
-    share = {}
-    for port in (PLAIN, WITH):
+    """Answers of a service, a connection each, too short for a history of their own."""
+    def fetch(port):
         text = documents(random.getrandbits(64), SHORT * SHORT_SIZE)
         data = [text[at:at + SHORT_SIZE] for at in range(0, len(text), SHORT_SIZE)]
+        name = f"short-{loss}-{port}"
         for i, document in enumerate(data):
-            lab.make_file(f"short-{loss}-{port}-{i}", document)
-        share[port] = download_short(lab, f"short-{loss}-{port}", data, port)
-    after = history(lab, "b")
-    bad = undecodable(lab)
-    need(not any(bad.values()), f"dropped: {bad}")
-    if left_out(lab, "b")["busy"] > busy:
-        raise Disturbed
-    served = after["of_service"] - before["of_service"]
-    need(served > SHORT, f"with the service's history: {served} packets; {after}")
-    need(share[WITH] < share[PLAIN] * GAIN,
-         f"{share[WITH]:.1%} of their bytes with history, {share[PLAIN]:.1%} without; {after}")
-    return f"{share[WITH]:.1%} of their bytes with history, {share[PLAIN]:.1%} without"
+            lab.make_file(f"{name}-{i}", document)
+        before = wire_bytes(lab)
+        lab.run("client", "curl", "-sS", "-Z", "--parallel-max", 4, "-H", "Connection: close",
+                "--max-time", 50, "-o", f"{lab.tmp}/got-{name}-#1",
+                f"http://{SERVER}:{port}/{name}-[0-{len(data) - 1}]", timeout=60)
+        after = wire_bytes(lab)
+        for i, sent in enumerate(data):
+            with open(f"{lab.tmp}/got-{name}-{i}", "rb") as file:
+                need(file.read() == sent, f"{name}-{i}: what arrived is not what was sent")
+        return (after[0] - before[0]) / len(text)
+
+    return helped(lab, loss, fetch, "of_service", SHORT)
 
 
 def killed(lab, site):

@@ -21,8 +21,8 @@ import sys
 import threading
 import time
 
-from lab import (IN_PATH, LINK_PORT, SANITIZED, SERVER, SLUICECTL, Failed, Lab, check, need, random_bytes,
-                 replace_once, run, text_bytes, wait_for)
+from lab import (IN_PATH, LINK_PORT, SANITIZED, SERVER, SLUICECTL, Failed, Lab, check, need,
+                 random_bytes, replace_once, run, text_bytes, wait_for)
 
 KILLS = 300
 ETH_P_ALL = 3
