@@ -22,6 +22,12 @@ struct upload {
 	uint32_t total, len;
 };
 
+static void upload_drop(struct upload *upload)
+{
+	free(upload->text);
+	*upload = (struct upload){0};
+}
+
 struct slot {
 	struct channel_slot *shared;
 	uint64_t session; /* what the client calls its session; 0: free */
@@ -242,7 +248,7 @@ void channel_server_destroy(struct channel_server *server)
 	if (server == NULL)
 		return;
 	for (uint32_t i = 0; i < CHANNEL_SLOTS; i++)
-		free(server->slots[i].upload.text);
+		upload_drop(&server->slots[i].upload);
 	if (server->counters.base != NULL) {
 		struct counters_header *header = server->counters.base;
 
@@ -307,8 +313,7 @@ static void session_end(struct channel_server *server, struct slot *slot,
 	/* Only if the slot's next owner has not already put his own there. */
 	__atomic_compare_exchange_n(
 		&slot->shared->session, &session, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-	free(slot->upload.text);
-	slot->upload = (struct upload){0};
+	upload_drop(&slot->upload);
 	slot->session = 0;
 	slot->has_request = false;
 	slot->handed_in_ns = 0;
@@ -365,7 +370,7 @@ static int take_upload(struct slot *slot, struct channel_reply *reply)
 		return -EFBIG;
 	}
 	if (piece->offset == 0) {
-		free(upload->text);
+		upload_drop(upload);
 		*upload = (struct upload){.text = malloc(piece->total + 1), .total = piece->total};
 		if (upload->text == NULL)
 			return -ENOMEM;
@@ -420,6 +425,8 @@ static bool serve(struct channel_server *server, struct slot *slot, uint64_t now
 		error = -EOPNOTSUPP;
 	} else if (request->message == MESSAGE_UPLOAD) {
 		error = take_upload(slot, reply);
+		if (error < 0)
+			upload_drop(&slot->upload); /* no handler gets a text with a piece wrong */
 	} else if (request->len != message_table[request->message].request_bytes) {
 		channel_reply_error(reply,
 			"message \"%s\" of %u bytes: the daemon takes %u, install the same version "

@@ -292,6 +292,12 @@ static void test_malformed(void)
 	CU_ASSERT_EQUAL(SEND(MESSAGE_UPLOAD, FRAME_REQUEST, 17, 99), 0);
 	*piece = (struct upload_request){.offset = 4, .total = 10, .len = 5};
 	CU_ASSERT_EQUAL(SEND(MESSAGE_UPLOAD, FRAME_REQUEST, 17, 99), -EBADMSG); /* overlaps */
+	*piece = (struct upload_request){.offset = 0, .total = 0, .len = 5};
+	CU_ASSERT_EQUAL(SEND(MESSAGE_UPLOAD, FRAME_REQUEST, 17, 99), -EBADMSG); /* none wanted */
+	memset(frame.payload, 0, sizeof(struct policy_apply_request));
+	CU_ASSERT_EQUAL(SEND(MESSAGE_POLICY_APPLY, FRAME_REQUEST,
+				sizeof(struct policy_apply_request), 99),
+		-ENODATA); /* nothing is left of a text with a piece wrong */
 	/* Not a request of this session at all: no answer, but the session goes on. */
 	CU_ASSERT_EQUAL(SEND_WAIT(MESSAGE_STATUS, FRAME_RESULT, 8, 99, SILENCE_MS), 1);
 	CU_ASSERT_EQUAL(SEND_WAIT(MESSAGE_STATUS, FRAME_REQUEST, 8, 98, SILENCE_MS), 1);
