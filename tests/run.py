@@ -186,10 +186,14 @@ def main():
         if args.list:
             print("\n".join(t.name for t in tests))
             return 0
-        total = [0, 0, 0]
+        total, failures = [0, 0, 0], []
         for test, result in run_all(tests):
-            total = [a + b for a, b in zip(total, tell(test, *result))]
+            figures = tell(test, *result)
+            total = [a + b for a, b in zip(total, figures)]
+            failures += [test.name] if figures[1] else []
     passed, failed, skipped = total
+    if failures:  # once more, for whom the output is too long or was cut
+        print("failed: " + ", ".join(failures))
     if passed + failed == 0:
         failed = 1
         print("no test ran")
