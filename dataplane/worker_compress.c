@@ -12,6 +12,21 @@
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
 
+/* A packet on its way to its peer. */
+struct sending {
+	struct rte_mbuf *m, *out; /* out: becomes the link frame */
+	const struct link_path *path;
+	unsigned peer;
+	uint8_t lane;
+	bool dry; /* what it would be is only counted */
+	const uint8_t *inner;
+	uint32_t inner_len;
+	uint8_t *blob; /* in `out`, with this much room where it pays */
+	uint32_t room;
+	uint32_t len;	/* of the blob, 0: there is none */
+	uint8_t number; /* and its codec */
+};
+
 /* With no peer to say what it understands, or by the class's wish, everything is only counted. */
 static inline bool is_dry_run(const struct plan *plan, uint32_t class_id)
 {
@@ -20,161 +35,249 @@ static inline bool is_dry_run(const struct plan *plan, uint32_t class_id)
 
 /* How to compress a packet that is worth it, after a look for its flow's dictionary if that is due.
  */
-static struct codec_method choose_method(struct worker *w, const struct rte_mbuf *m,
-	const struct link_path *path, const uint8_t *inner, uint32_t inner_len)
+static struct codec_method choose_method(struct worker *w, const struct sending *s)
 {
-	const struct pkt *p = pkt_of(m);
+	const struct pkt *p = pkt_of(s->m);
 	const struct compress_class class = compress_for_link(
 		w->plan->class_codec[p->class_id], w->plan->policy->bridges[p->bridge].up_bps);
-	const uint8_t *payload = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off);
+	const uint8_t *payload = rte_pktmbuf_mtod_offset(s->m, const uint8_t *, p->payload_off);
+	uint8_t codecs = s->path->codecs;
+	uint16_t dictionaries = s->path->dictionaries;
 	struct flow_codec *fc = &p->flow->codec;
 	struct codec_method method;
 
-	if (compress_long_shot(fc, payload, p->payload_len, path->codecs, &method))
+	if (compress_long_shot(fc, payload, p->payload_len, codecs, &method))
 		return method;
-	method = compress_method(fc, &class, w->governor.step, path->codecs, path->dictionaries);
-	if (w->governor.step > 0 || path->dictionaries == 0 ||
+	method = compress_method(fc, &class, w->governor.step, codecs, dictionaries);
+	if (w->governor.step > 0 || dictionaries == 0 ||
 		!compress_should_look(fc, payload, p->payload_len))
 		return method;
 	compress_found(
-		fc, codec_find_dictionary(w->codec, method, path->dictionaries, inner, inner_len));
-	return compress_method(fc, &class, 0, path->codecs, path->dictionaries);
+		fc, codec_find_dictionary(w->codec, method, dictionaries, s->inner, s->inner_len));
+	return compress_method(fc, &class, 0, codecs, dictionaries);
 }
 
-static void count_codec(struct worker *w, const struct pkt *p, uint8_t number,
-	uint32_t original_bytes, uint32_t wire_bytes, uint64_t cycles)
+/* Of the link frame with a blob of `len` bytes; 0: there is no blob. */
+static inline uint32_t wire_bytes_of(const struct sending *s, uint32_t len)
 {
+	return len == 0 ? 0 : link_headers_of(s->path, s->m) + len + link_trailer_bytes(s->path);
+}
+
+/* A codec has been tried since start_tsc; it made `len` bytes, 0: that did not pay. */
+static void count_codec(
+	struct worker *w, const struct sending *s, uint8_t number, uint32_t len, uint64_t start_tsc)
+{
+	const struct pkt *p = pkt_of(s->m);
 	struct worker_codec *k = &w->codecs[p->bridge][p->class_id].by_number[number];
 
-	k->tried_bytes += original_bytes;
-	k->cycles += cycles;
-	if (wire_bytes == 0)
+	k->tried_bytes += s->m->pkt_len;
+	k->cycles += rte_rdtsc() - start_tsc;
+	if (len == 0)
 		return;
 	k->packets++;
-	k->bytes += original_bytes;
-	k->wire_bytes += wire_bytes;
+	k->bytes += s->m->pkt_len;
+	k->wire_bytes += wire_bytes_of(s, len);
 }
 
-/* Of the link frame of `m` with a blob of `len` bytes; 0: there is no blob. */
-static inline uint32_t wire_bytes_of(
-	const struct link_path *path, const struct rte_mbuf *m, uint32_t len)
-{
-	return len == 0 ? 0 : link_headers_of(path, m) + len + link_trailer_bytes(path);
-}
-
-/* Write the blob as references to what the peer keeps. Returns its length, or 0: that does not pay,
- * or there is no store. */
-static uint32_t by_store(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
-	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room)
+/* Write the blob as references to what the peer keeps. False: that does not pay, or there is no
+ * store. */
+static bool by_store(struct worker *w, struct sending *s)
 {
 	uint64_t start = rte_rdtsc();
-	uint32_t len;
 
-	if (room == 0 || inner_len == 0)
-		return 0;
-	len = worker_store_encode(w, peer, lane, m, inner, inner_len, blob, room);
+	s->number = LINK_CODEC_STORE;
+	w->at_hand.is_to_keep = false; /* that was the last packet's */
+	if (s->room == 0 || s->inner_len == 0)
+		return false;
+	s->len = worker_store_encode(
+		w, s->peer, s->lane, s->m, s->inner, s->inner_len, s->blob, s->room);
 	if (w->at_hand.is_to_keep)
-		count_codec(w, pkt_of(m), LINK_CODEC_STORE, m->pkt_len,
-			wire_bytes_of(&w->links->path[peer], m, len), rte_rdtsc() - start);
-	return len;
+		count_codec(w, s, LINK_CODEC_STORE, s->len, start);
+	return s->len > 0;
 }
 
-/* Write the blob against the flow's history. Returns its length, or 0: it has none, or that does
- * not pay. */
-static uint32_t by_history(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
-	struct codec_method method, uint8_t *blob, uint32_t room, uint8_t *number)
+/* Write the blob against the flow's history, at most `room` bytes. Returns its length, or 0: it has
+ * none, or that does not pay. */
+static uint32_t by_history(struct worker *w, const struct sending *s, struct codec_method method,
+	uint8_t *blob, uint32_t room, uint8_t *number)
 {
 	uint64_t start = rte_rdtsc();
-	uint32_t len = worker_epoch_encode(w, peer, lane, m, method, blob, room, number);
+	uint32_t len = worker_epoch_encode(w, s->peer, s->lane, s->m, method, blob, room, number);
 
 	if (len > 0)
-		count_codec(w, pkt_of(m), *number, m->pkt_len,
-			wire_bytes_of(&w->links->path[peer], m, len), rte_rdtsc() - start);
+		count_codec(w, s, *number, len, start);
 	return len;
 }
 
-/* Write the blob by the codec that the class asks for, which goes to *number. Returns its length or
- * 0. */
-static uint32_t by_class(struct worker *w, const struct rte_mbuf *m, const struct link_path *path,
-	struct codec_method method, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
-	uint32_t room, uint8_t *number)
+/* Write the blob by the codec that the class asks for. */
+static void by_class(struct worker *w, struct sending *s, struct codec_method method)
 {
 	uint64_t start = rte_rdtsc();
-	int n = room == 0 || inner_len == 0
+	int n = s->room == 0 || s->inner_len == 0
 			? 0
-			: codec_encode(w->codec, method, inner, inner_len, blob, room);
-	uint32_t len = n > 0 ? (uint32_t)n : 0;
+			: codec_encode(w->codec, method, s->inner, s->inner_len, s->blob, s->room);
 
-	*number = method.number;
-	count_codec(w, pkt_of(m), method.number, m->pkt_len, wire_bytes_of(path, m, len),
-		rte_rdtsc() - start);
-	return len;
+	s->number = method.number;
+	s->len = n > 0 ? (uint32_t)n : 0;
+	count_codec(w, s, s->number, s->len, start);
+}
+
+/* The references that are the blob are to a part of the packet only: its flow's history takes their
+ * place if that is shorter. */
+static void shorten(struct worker *w, struct sending *s, struct codec_method method)
+{
+	uint32_t room = RTE_MIN(s->len - 1, (uint32_t)sizeof(w->trial));
+	uint8_t number;
+	uint32_t len = by_history(w, s, method, w->trial, room, &number);
+
+	if (len == 0)
+		return;
+	memcpy(s->blob, w->trial, len);
+	s->len = len;
+	s->number = number;
+	store_spurn(w->peers[s->peer].store_tx);
 }
 
 /*
  * Write the blob of a packet in whichever way makes it smallest, within reason: references to what
  * the store has of most of it; else its flow's history, if that is shorter than the references to
- * a part; else the class's codec. Returns its length, and *number; 0: none pays.
+ * a part; else the class's codec.
  */
-static uint32_t write_blob(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
-	const uint8_t *inner, uint32_t inner_len, uint8_t *blob, uint32_t room, uint8_t *number)
+static void write_blob(struct worker *w, struct sending *s)
 {
-	const struct link_path *path = &w->links->path[peer];
-	uint32_t len = by_store(w, peer, lane, m, inner, inner_len, blob, room), shorter;
+	bool is_found = by_store(w, s);
 	struct codec_method method;
 
-	*number = LINK_CODEC_STORE;
-	if (len > 0 && !worker_store_is_partial(w, peer))
-		return len;
-	method = choose_method(w, m, path, inner, inner_len);
-	if (len > 0) {
-		shorter = by_history(w, peer, lane, m, method, w->trial,
-			RTE_MIN(len - 1, (uint32_t)sizeof(w->trial)), number);
-		if (shorter == 0) {
-			*number = LINK_CODEC_STORE;
-			return len;
-		}
-		memcpy(blob, w->trial, shorter);
-		store_spurn(w->peers[peer].store_tx);
-		return shorter;
+	if (is_found && !worker_store_is_partial(w, s->peer))
+		return;
+	method = choose_method(w, s);
+	if (is_found) {
+		shorten(w, s, method);
+		return;
 	}
-	if (room > 0 && inner_len > 0 && !(pkt_of(m)->flags & PKT_RETRANSMIT))
-		len = by_history(w, peer, lane, m, method, blob, room, number);
-	return len > 0 ? len : by_class(w, m, path, method, inner, inner_len, blob, room, number);
+	if (s->room > 0 && s->inner_len > 0 && !(pkt_of(s->m)->flags & PKT_RETRANSMIT))
+		s->len = by_history(w, s, method, s->blob, s->room, &s->number);
+	if (s->len == 0)
+		by_class(w, s, method);
 }
 
 /* Does the store want the packet that is not worth compressing? What says that
  * it is encrypted never comes again, and a transparent frame is never longer than its packet. */
-static bool is_for_store(const struct worker *w, const struct rte_mbuf *m,
-	const struct link_path *path, enum reason reason)
+static bool is_for_store(const struct worker *w, const struct sending *s, enum reason reason)
 {
-	const struct pkt *p = pkt_of(m);
+	const struct pkt *p = pkt_of(s->m);
 
-	return w->plan->class_codec[p->class_id].store_all && !is_dry_run(w->plan, p->class_id) &&
+	return w->plan->class_codec[p->class_id].store_all && !s->dry &&
 	       (reason == PASS_LINK_BACKOFF || reason == PASS_LINK_NO_GAIN) &&
-	       !p->flow->codec.is_encrypted && path->store_slots > 0 && !path->transparent;
+	       !p->flow->codec.is_encrypted && s->path->store_slots > 0 && !s->path->transparent;
 }
 
-/* Write the packet as it is, so that the store has it. False: no room, or it would not be kept. */
-static bool write_raw(const struct worker *w, const struct rte_mbuf *m,
-	const struct link_path *path, const uint8_t *inner, uint32_t inner_len, uint8_t *blob)
+/* Write the packet as it is, if the store wants it. False: it does not, or there is no room. */
+static bool write_raw(const struct worker *w, struct sending *s, enum reason reason)
 {
-	if (!w->at_hand.is_to_keep || inner_len == 0 ||
-		wire_bytes_of(path, m, inner_len) > rte_pktmbuf_tailroom(w->spare))
+	if (w->governor.step > 0 || !is_for_store(w, s, reason) || !w->at_hand.is_to_keep ||
+		s->inner_len == 0 ||
+		wire_bytes_of(s, s->inner_len) > rte_pktmbuf_tailroom(w->spare))
 		return false;
-	memcpy(blob, inner, inner_len);
+	memcpy(s->blob, s->inner, s->inner_len);
+	s->number = LINK_CODEC_RAW;
+	s->len = s->inner_len;
+	return true;
+}
+
+/* Where the packet goes, and room for what it becomes. Why it can't go there, or REASON_NONE. */
+static enum reason begin_sending(struct worker *w, struct rte_mbuf *m, struct sending *s)
+{
+	/* In dry-run no peer is needed: reckon with a tunnel over plain IPv4. */
+	static const struct link_path dry_path = {.family = 4,
+		.session_id = 1,
+		.path_mtu = 1500,
+		.peer_workers = 1,
+		.alive = true,
+		.codecs = LINK_CODECS,
+		.dictionaries = UINT16_MAX};
+	const struct pkt *p = pkt_of(m);
+	enum reason reason = REASON_NONE;
+
+	*s = (struct sending){.m = m, .dry = is_dry_run(w->plan, p->class_id), .path = &dry_path};
+	if (!s->dry) {
+		s->peer = p->flow->peer - 1u;
+		s->path = &w->links->path[s->peer];
+		s->lane = link_lane(s->path, w->index, p->steer_hash);
+		reason = worker_may_link(w, m, s->path);
+	}
+	if (reason == REASON_NONE && w->governor.step == GOVERNOR_BYPASS)
+		reason = PASS_LINK_BUSY;
+	return reason;
+}
+
+/* Room for the frame. False: there is no mbuf. */
+static bool take_spare(struct worker *w, struct sending *s)
+{
+	if (w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL)
+		return false;
+	s->out = w->spare;
+	s->inner = link_inner(s->path, s->m, &s->inner_len);
+	s->blob = link_blob(s->path, s->m, s->out, compress_min_gain(s->m->pkt_len), &s->room);
 	return true;
 }
 
 /* Count what compressing has saved. */
-static void count_saved(struct worker *w, const struct rte_mbuf *m, struct worker_class *c,
-	unsigned peer, uint8_t number, uint32_t wire_bytes)
+static void count_saved(
+	struct worker *w, const struct sending *s, struct worker_class *c, uint32_t wire_bytes)
 {
 	c->compressed_packets++;
-	c->compressed_bytes += m->pkt_len;
+	c->compressed_bytes += s->m->pkt_len;
 	c->compressed_wire_bytes += wire_bytes;
-	if (number == LINK_CODEC_STORE && wire_bytes < m->pkt_len)
-		w->peers[peer].store_saved += m->pkt_len - wire_bytes;
+	if (s->number == LINK_CODEC_STORE && wire_bytes < s->m->pkt_len)
+		w->peers[s->peer].store_saved += s->m->pkt_len - wire_bytes;
+}
+
+/* Write the blob, if there is a way that pays, and let the flow learn from it. is_tried: not for
+ * the store alone. */
+static void try_codecs(struct worker *w, struct sending *s, struct worker_class *c, bool is_tried)
+{
+	struct flow_codec *fc = &pkt_of(s->m)->flow->codec;
+	uint64_t start = rte_rdtsc();
+	uint32_t wire_bytes, original_bytes;
+
+	if (s->dry)
+		by_class(w, s, choose_method(w, s));
+	else if (is_tried)
+		write_blob(w, s);
+	else
+		by_store(w, s);
+	wire_bytes = wire_bytes_of(s, s->len);
+	c->codec_cycles += rte_rdtsc() - start;
+	c->codec_bytes += s->inner_len;
+	/* With encryption it would take more than its own length without a codec. */
+	original_bytes = s->path->cipher == LINK_CIPHER_NONE ? s->m->pkt_len
+							     : wire_bytes_of(s, s->inner_len);
+	if (is_tried)
+		compress_result(fc, original_bytes, wire_bytes);
+	else if (s->len > 0)
+		compress_untried(fc, original_bytes, wire_bytes);
+	if (s->number != LINK_CODEC_STORE && s->len > 0)
+		pack_single(&fc->pack, s->inner_len, s->len);
+	if (s->len > 0)
+		count_saved(w, s, c, wire_bytes);
+}
+
+/* Make the link frame of what has been written, which takes the packet's place. NULL: it does not
+ * fit. */
+static struct rte_mbuf *frame_packet(struct worker *w, const struct sending *s)
+{
+	struct link_tx *tx = &w->peers[s->peer].tx[s->lane % LINK_WORKERS_MAX];
+
+	if (link_encode(tx, s->path, s->m, s->number, s->len, s->out, w->now_ns) != 0) {
+		rte_pktmbuf_reset(s->out);
+		return NULL;
+	}
+	w->spare = NULL;
+	worker_store_keep(w, s->peer, s->lane);
+	worker_count_frame(w, s->m, s->out, s->out->pkt_len);
+	rte_pktmbuf_free(s->m);
+	return s->out;
 }
 
 /*
@@ -186,94 +289,38 @@ static struct rte_mbuf *compress_packet(
 	struct worker *w, struct rte_mbuf *m, struct worker_class *c, enum reason *reason)
 {
 	struct pkt *p = pkt_of(m);
-	struct flow *f = p->flow;
-	/* In dry-run no peer is needed: reckon with a tunnel over plain IPv4. */
-	static const struct link_path dry_path = {.family = 4,
-		.session_id = 1,
-		.path_mtu = 1500,
-		.peer_workers = 1,
-		.alive = true,
-		.codecs = LINK_CODECS,
-		.dictionaries = UINT16_MAX};
-	bool dry = is_dry_run(w->plan, p->class_id);
-	unsigned peer = dry ? 0 : f->peer - 1u;
-	const struct link_path *path = dry ? &dry_path : &w->links->path[peer];
-	uint32_t inner_len, room;
+	struct rte_mbuf *frame;
+	struct sending s;
+	bool is_tried;
 
-	*reason = dry ? REASON_NONE : worker_may_link(w, m, path);
-	if (*reason == REASON_NONE && w->governor.step == GOVERNOR_BYPASS)
-		*reason = PASS_LINK_BUSY;
+	*reason = begin_sending(w, m, &s);
 	if (*reason != REASON_NONE)
 		return NULL;
-	compress_hint(&f->codec, p->key.proto, p->key.port);
-	*reason = compress_should_try(&f->codec,
+	compress_hint(&p->flow->codec, p->key.proto, p->key.port);
+	*reason = compress_should_try(&p->flow->codec,
 		rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
-	if (*reason != REASON_NONE && !is_for_store(w, m, path, *reason))
+	is_tried = *reason == REASON_NONE;
+	if (!is_tried && !is_for_store(w, &s, *reason))
 		return NULL;
-	/* That is for times of leisure. */
-	if (*reason != REASON_NONE && w->governor.step > 0) {
+	if (!is_tried && w->governor.step > 0) { /* that is for times of leisure */
 		*reason = PASS_LINK_BUSY;
 		return NULL;
 	}
-	if (w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL) {
+	if (!take_spare(w, &s)) {
 		*reason = PASS_LINK_NO_FIT;
 		return NULL;
 	}
-	struct rte_mbuf *out = w->spare;
-	const uint8_t *inner = link_inner(path, m, &inner_len);
-	uint8_t *blob = link_blob(path, m, out, compress_min_gain(m->pkt_len), &room);
-	uint64_t start = rte_rdtsc();
-	uint8_t number = LINK_CODEC_STORE,
-		lane = dry ? 0 : link_lane(path, w->index, p->steer_hash);
-	bool is_tried = *reason == REASON_NONE;
-	uint32_t len;
-
-	if (dry)
-		len = by_class(w, m, path, choose_method(w, m, path, inner, inner_len), inner,
-			inner_len, blob, room, &number);
-	else if (is_tried)
-		len = write_blob(w, peer, lane, m, inner, inner_len, blob, room, &number);
-	else
-		len = by_store(w, peer, lane, m, inner, inner_len, blob, room);
-	uint32_t wire_bytes = wire_bytes_of(path, m, len);
-	c->codec_cycles += rte_rdtsc() - start;
-	c->codec_bytes += inner_len;
-	/* With encryption it would take more than its own length without a codec. */
-	uint32_t original_bytes =
-		path->cipher == LINK_CIPHER_NONE ? m->pkt_len : wire_bytes_of(path, m, inner_len);
-	if (is_tried)
-		compress_result(&f->codec, original_bytes, wire_bytes);
-	else if (len > 0)
-		compress_untried(&f->codec, original_bytes, wire_bytes);
-	if (number != LINK_CODEC_STORE && len > 0)
-		pack_single(&f->codec.pack, inner_len, len);
-	if (len > 0) {
+	try_codecs(w, &s, c, is_tried);
+	if (s.len > 0)
 		*reason = REASON_NONE;
-		count_saved(w, m, c, peer, number, wire_bytes);
-		if (dry)
-			return NULL;
-	} else {
-		if (is_tried)
-			*reason = room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
-		if (dry || w->governor.step > 0 || !is_for_store(w, m, path, *reason) ||
-			!write_raw(w, m, path, inner, inner_len, blob))
-			return NULL;
-		number = LINK_CODEC_RAW;
-		len = inner_len;
-	}
-
-	struct worker_peer *to = &w->peers[peer];
-	if (link_encode(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, m, number, len, out,
-		    w->now_ns) != 0) {
-		*reason = PASS_LINK_NO_FIT;
-		rte_pktmbuf_reset(out);
+	else if (is_tried)
+		*reason = s.room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
+	if (s.dry || (s.len == 0 && !write_raw(w, &s, *reason)))
 		return NULL;
-	}
-	w->spare = NULL;
-	worker_store_keep(w, peer, lane);
-	worker_count_frame(w, m, out, out->pkt_len);
-	rte_pktmbuf_free(m);
-	return out;
+	frame = frame_packet(w, &s);
+	if (frame == NULL)
+		*reason = PASS_LINK_NO_FIT;
+	return frame;
 }
 
 /* Close the gaps that packing has left; returns how many packets there are. */
