@@ -292,7 +292,7 @@ static struct worker *make_worker(
 			void *store = take(d, worker_store_bytes(policy, i));
 			if (store == NULL)
 				return NULL;
-			worker_store_init(&w->peers[i], policy, i, index, d->dictionaries, store);
+			worker_store_init(&w->peers[i], policy, i, d->dictionaries, store);
 		}
 		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
 			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));
@@ -325,6 +325,9 @@ static int make_workers(struct daemon *d, const struct policy *policy, char *err
 	for (unsigned i = 0; i < d->worker_count; i++)
 		if ((d->workers[i] = make_worker(d, policy, i, hash_seed)) == NULL)
 			goto no_memory;
+	for (unsigned i = 0; i < policy->peer_count; i++)
+		if (worker_store_bytes(policy, i) > 0)
+			worker_stores_join(d->workers, d->worker_count, i);
 	deal_queues(d);
 	return 0;
 

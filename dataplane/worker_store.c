@@ -83,7 +83,7 @@ uint32_t worker_store_histories(const struct policy *policy, unsigned i)
 }
 
 void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i,
-	unsigned worker, const struct dictionaries *dictionaries, void *memory)
+	const struct dictionaries *dictionaries, void *memory)
 {
 	uint8_t *p = memory;
 
@@ -106,10 +106,21 @@ void worker_store_init(struct worker_peer *peer, const struct policy *policy, un
 	epoch_receiver_init(
 		peer->epoch_rx, p, worker_store_slots(policy, i), dictionaries, peer->store_rx);
 	peer->store_rx->epochs = peer->epoch_rx;
-	peer->store_tx->worker = peer->store_rx->worker = (uint8_t)worker;
-	peer->store_tx->workers = peer->store_rx->workers = (uint8_t)policy->appliance.worker_count;
-	for (unsigned lane = 0; lane < STORE_LANES; lane++)
+	for (unsigned lane = 0; lane < STORE_WORKERS; lane++)
 		peer->store_rx->lane[lane].due_ns = UINT64_MAX;
+}
+
+void worker_stores_join(struct worker *const workers[], unsigned count, unsigned peer)
+{
+	struct store_sender *tx[LINK_WORKERS_MAX];
+	struct store_receiver *rx[LINK_WORKERS_MAX];
+
+	for (unsigned i = 0; i < count; i++) {
+		tx[i] = workers[i]->peers[peer].store_tx;
+		rx[i] = workers[i]->peers[peer].store_rx;
+	}
+	store_senders_join(tx, count);
+	store_receivers_join(rx, count);
 }
 
 /* ---- sending ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What worker_compress.c, worker.c and setup.c have of the store of repeated data (compress/store.h):
- * the worker's packets into it and out of it, and its acknowledgements. Worker threads, but for
- * the memory, which setup.c takes.
+ * What worker_compress.c, worker.c and setup.c have of the store of repeated data
+ * (compress/store.h): the worker's packets into it and out of it, and its acknowledgements. Worker
+ * threads, but for the memory, which setup.c takes.
  */
 #ifndef SLUICE_WORKER_STORE_H
 #define SLUICE_WORKER_STORE_H
@@ -17,7 +17,10 @@ uint64_t worker_store_bytes(const struct policy *policy, unsigned i);
 /* Make the stores of a worker's peer of `memory`, worker_store_bytes() of zeros, aligned to a cache
  * line. */
 void worker_store_init(struct worker_peer *peer, const struct policy *policy, unsigned i,
-	unsigned worker, const struct dictionaries *dictionaries, void *memory);
+	const struct dictionaries *dictionaries, void *memory);
+
+/* Then let the stores that `count` workers have for a peer serve each other. */
+void worker_stores_join(struct worker *const workers[], unsigned count, unsigned peer);
 
 /* Of that memory, what the histories of flows take (worker_epoch.h), and of how many flows. */
 uint64_t worker_store_history_bytes(const struct policy *policy, unsigned i);

@@ -491,6 +491,7 @@ struct store_record {
 	uint64_t slots;		 /* packets that are kept to be referred to, of all lanes */
 	uint64_t oldest_ns;	 /* age of the oldest of them */
 	uint64_t hits, misses;	 /* packets looked up */
+	uint64_t across;	 /* of the hits, with pieces that another lane keeps */
 	uint64_t hit_bytes;	 /* of pieces sent as references */
 	uint64_t saved_bytes;	 /* frames before, less their link frames */
 	uint64_t kept;		 /* packets, over all sessions */

@@ -122,6 +122,7 @@ static const struct column store_columns[] = {
 	COLUMN(COUNT, "hits", "HITS", store_row, r.hits),
 	COLUMN(COUNT, "misses", "MISSES", store_row, r.misses),
 	COLUMN(PERCENT, "hit_rate", "HIT RATE", store_row, hit_rate),
+	COLUMN(COUNT, "across", "ACROSS", store_row, r.across),
 	COLUMN(BYTES, "hit_bytes", "REFERRED", store_row, r.hit_bytes),
 	COLUMN(BYTES, "saved_bytes", "SAVED", store_row, r.saved_bytes),
 	COLUMN(COUNT, "kept", "KEPT", store_row, r.kept),

@@ -104,8 +104,8 @@ void epoch_sender_start(struct epoch_sender *h)
 {
 	uint32_t first = 0;
 
-	for (unsigned i = 0; i < STORE_LANES; i++)
-		share(&h->lane[i], h->store->lane[i].count, &first, h->count);
+	for (unsigned i = 0; i < STORE_WORKERS; i++)
+		share(&h->lane[i], h->store->lane[i].kept.count, &first, h->count);
 	memset(h->keys, 0, h->count * sizeof(*h->keys));
 	memset(h->histories, 0, h->count * sizeof(*h->histories));
 	h->due_at = h->due_count = 0;
@@ -115,8 +115,8 @@ void epoch_receiver_start(struct epoch_receiver *h)
 {
 	uint32_t first = 0;
 
-	for (unsigned i = 0; i < STORE_LANES; i++)
-		share(&h->lane[i], h->store->lane[i].count, &first, h->count);
+	for (unsigned i = 0; i < STORE_WORKERS; i++)
+		share(&h->lane[i], h->store->lane[i].kept.count, &first, h->count);
 	memset(h->buffers, 0, (size_t)h->count * EPOCH_BUFFERS * sizeof(*h->buffers));
 	memset(h->refusals, 0, sizeof(h->refusals));
 }
@@ -156,7 +156,7 @@ static inline uint32_t part(const struct epoch_list *list, uint32_t i, uint32_t 
 	return len > list->skip ? len - list->skip : 0;
 }
 
-bool epoch_compose(struct epoch_content *c, const struct epoch_source *source,
+bool epoch_compose(struct epoch_content *c, const struct store_kept *source,
 	const struct epoch_list *list, const uint8_t *map, const struct dictionary *dictionary)
 {
 	uint32_t total = 0;

@@ -3,13 +3,14 @@
  * Acknowledged history: the heaviest flows of a lane are compressed against what they have sent
  * before, and a flow that has no history yet, or never gets one, against what others of its
  * *service* began with: those of its class, with the same end that serves it, whose packets the
- * same dictionary suits. A short answer so costs what is new in it. Both ends of the lane keep its packets (store.h). Of a flow's latest ones the sender
- * makes an *offer*; the receiver puts those that it has one behind the other into one of its
- * buffers, and *answers* which they were. Only then the sender does the same and refers to that:
- * an *epoch*. So the two ends have the same bytes whatever was lost, doubled or reordered; the
- * answer has their hash to prove it. Each frame names its epoch, nothing else. When the flow has
- * brought new data, the next offer goes to another buffer of the flow's, until its answer comes the
- * old epoch serves on. epoch_tx.c is the sender's half, epoch_rx.c the receiver's.
+ * same dictionary suits. A short answer so costs what is new in it. Both ends of the lane keep its
+ * packets (store.h). Of a flow's latest ones the sender makes an *offer*; the receiver puts those
+ * that it has one behind the other into one of its buffers, and *answers* which they were. Only
+ * then the sender does the same and refers to that: an *epoch*. So the two ends have the same bytes
+ * whatever was lost, doubled or reordered; the answer has their hash to prove it. Each frame names
+ * its epoch, nothing else. When the flow has brought new data, the next offer goes to another
+ * buffer of the flow's, until its answer comes the old epoch serves on. epoch_tx.c is the sender's
+ * half, epoch_rx.c the receiver's.
  *
  * The blob (codecs 3 and 5 of link/shim.h), network order:
  *
@@ -139,7 +140,7 @@ struct epoch_sender {
 	uint32_t count;
 	struct epoch_lane {
 		uint32_t first, count; /* count 0: the lane has none */
-	} lane[STORE_LANES];
+	} lane[STORE_WORKERS];
 	struct epoch_tx_counts counts;
 	unsigned due_at, due_count;
 	struct {
@@ -163,10 +164,10 @@ struct epoch_receiver {
 	struct epoch_buffer *buffers;
 	uint8_t *memory; /* of each: content, zstd's tables */
 	uint32_t count;	 /* histories: EPOCH_BUFFERS buffers each */
-	struct epoch_lane lane[STORE_LANES];
+	struct epoch_lane lane[STORE_WORKERS];
 	struct epoch_rx_counts counts;
-	unsigned refusals[STORE_LANES];
-	uint32_t refused[STORE_LANES][EPOCH_REFUSALS]; /* names */
+	unsigned refusals[STORE_WORKERS];
+	uint32_t refused[STORE_WORKERS][EPOCH_REFUSALS]; /* names */
 };
 
 /* ---- memory ---- */

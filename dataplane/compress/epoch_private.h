@@ -20,15 +20,8 @@ static inline uint32_t epoch_name(uint32_t buffer, uint32_t generation)
 	return buffer << 12 | generation % EPOCH_GENERATIONS;
 }
 
-/* Where the packets of a lane are kept, at either end. */
-struct epoch_source {
-	const struct store_slot *slots;
-	const uint8_t *data;
-	uint32_t count, slot_bytes, generation;
-};
-
-/* The slot of a packet that is kept, or NULL. */
-static inline const struct store_slot *epoch_slot(const struct epoch_source *s, uint32_t seq)
+/* The slot of a packet that is kept, or NULL. The lane is this worker's. */
+static inline const struct store_slot *epoch_slot(const struct store_kept *s, uint32_t seq)
 {
 	const struct store_slot *slot = &s->slots[seq % s->count];
 
@@ -39,7 +32,7 @@ static inline const struct store_slot *epoch_slot(const struct epoch_source *s, 
  * Compose an epoch of the list's packets i with bit (i % 8) of map[i / 8]: both ends do it here.
  * dictionary: the list's, or NULL. False: one of them is not kept, or they are too many bytes.
  */
-bool epoch_compose(struct epoch_content *c, const struct epoch_source *source,
+bool epoch_compose(struct epoch_content *c, const struct store_kept *source,
 	const struct epoch_list *list, const uint8_t *map, const struct dictionary *dictionary);
 
 uint32_t epoch_hash(const struct epoch_content *c);

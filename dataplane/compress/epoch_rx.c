@@ -71,9 +71,7 @@ uint32_t epoch_offered(struct epoch_receiver *h, unsigned lane, const uint8_t *b
 	if (h->lane[lane].count == 0 || read_offer(h, lane, bytes, len, &o) != 0)
 		return 0;
 
-	const struct store_rx *rx = &h->store->lane[lane];
-	const struct epoch_source source = {
-		rx->slots, rx->data, rx->count, rx->slot_bytes, rx->generation};
+	const struct store_kept *source = &h->store->lane[lane].kept;
 	uint32_t index = h->lane[lane].first * EPOCH_BUFFERS + o.buffer;
 	uint32_t map_len = (o.list.count + 7u) / 8, newer;
 	struct epoch_buffer *b = &h->buffers[index];
@@ -85,11 +83,11 @@ uint32_t epoch_offered(struct epoch_receiver *h, unsigned lane, const uint8_t *b
 	if (b->is_made && (newer == 0 || newer >= EPOCH_GENERATIONS / 2))
 		return 0;
 	for (uint32_t i = 0; i < o.list.count; i++)
-		if (epoch_slot(&source, o.list.seqs[i]) != NULL)
+		if (epoch_slot(source, o.list.seqs[i]) != NULL)
 			map[i / 8] |= (uint8_t)(1 << i % 8);
 	b->zstd = NULL;
 	b->generation = (uint16_t)o.generation;
-	b->is_made = epoch_compose(c, &source, &o.list, map, o.dictionary);
+	b->is_made = epoch_compose(c, source, &o.list, map, o.dictionary);
 	if (!b->is_made)
 		return 0;
 	h->counts.made++;

@@ -280,7 +280,7 @@ static unsigned free_buffer(const struct epoch_flow *e, uint64_t now_ns)
 }
 
 /* Fill the list with the flow's last packets, as many as there is room for. */
-static void choose_packets(const struct epoch_source *source, struct epoch_flow *e)
+static void choose_packets(const struct store_kept *source, struct epoch_flow *e)
 {
 	struct epoch_list *list = &e->offer;
 	uint32_t left = EPOCH_BYTES, next = 0;
@@ -326,14 +326,6 @@ static uint32_t write_offer(const struct epoch_list *list, uint32_t name, uint8_
 	return (uint32_t)(p - out);
 }
 
-static struct epoch_source source_of(const struct epoch_sender *h, unsigned lane)
-{
-	const struct store_tx *tx = &h->store->lane[lane];
-
-	return (struct epoch_source){
-		tx->slots, tx->data, tx->count, tx->slot_bytes, tx->generation};
-}
-
 uint32_t epoch_offer(
 	struct epoch_sender *h, uint8_t out[EPOCH_OFFER_MAX], unsigned *lane, uint64_t now_ns)
 {
@@ -346,11 +338,11 @@ uint32_t epoch_offer(
 		h->due_at = (h->due_at + 1) % EPOCH_DUE;
 		h->due_count--;
 		e->is_due = false;
-		const struct epoch_source source = source_of(h, *lane);
+		const struct store_kept *source = &h->store->lane[*lane].kept;
 		/* What may have changed since it was due: it is again with the next packet. */
 		if (buffer == NONE || e->offered != NONE || e->recent_count == 0)
 			continue;
-		choose_packets(&source, e);
+		choose_packets(source, e);
 		if (e->offer.count == 0)
 			continue;
 		e->generation = (e->generation + 1) % EPOCH_GENERATIONS;
@@ -369,12 +361,12 @@ static bool make_epoch(
 {
 	struct epoch_flow *e = &h->histories[index];
 	struct epoch_content *c = content_of(h, index);
-	const struct epoch_source source = source_of(h, lane);
+	const struct store_kept *source = &h->store->lane[lane].kept;
 	uint8_t *memory = (uint8_t *)c;
 
 	/* The old one is gone with its bytes. */
 	e->current = NONE;
-	if (!epoch_compose(c, &source, &e->offer, map,
+	if (!epoch_compose(c, source, &e->offer, map,
 		    dictionaries_find(h->dictionaries, e->offer.dictionary)) ||
 		epoch_hash(c) != hash)
 		return false;

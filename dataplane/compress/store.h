@@ -5,21 +5,26 @@
  * where follows from the lane's sequence numbers alone (slot = number mod slots), so that packets
  * may be lost, doubled or reordered: the sender refers only to packets that the receiver has
  * acknowledged (link/ack.h), and that are well away from being overwritten. A reference that the
- * receiver cannot follow all the same is refused, dropped and not used again. store_tx.c is the
- * sender's half, store_rx.c the receiver's, store_memory.c shares out the memory.
+ * receiver cannot follow all the same is refused, dropped and not used again.
+ *
+ * A flow's hash chooses its workers, so the second transfer of a file may take another lane than
+ * the first: the workers of an end are a *team*, which has one index of what all of its lanes keep,
+ * and a packet may copy from the lane of any of them. store_tx.c is the sender's half, store_find.c
+ * the search, store_rx.c the receiver's half, store_memory.c shares out the memory.
  *
  * The blob (codec 6 of link/shim.h), network order:
  *
- *     0  1  flags: STORE_HAS_HEADER, STORE_LZ4
+ *     0  1  flags: STORE_HAS_HEADER, STORE_LZ4, STORE_LANES
  *     1  1  number of tokens
  *     with STORE_HAS_HEADER: the packet begins like another one, its headers as a rule
- *        3  that packet: by how much its sequence number is lower, 1..2^24-1
+ *        3  that packet, of the same lane: its sequence number modulo 2^24
  *        1  length h, 1..STORE_HEADER_MAX
  *        (h + 7) / 8  bit (i % 8) of byte (i / 8): byte i differs
  *        ...  those bytes
- *     each token, 9 bytes:
+ *     each token, 9 bytes, or 10 with STORE_LANES:
  *        2  literals that come before it
- *        3  packet that it copies from, as above
+ *        1  with STORE_LANES: lane of the packet that it copies from, as in the shim
+ *        3  that packet: its sequence number modulo 2^24
  *        2  offset in it
  *        2  length
  *     to the end: the literals, with STORE_LZ4 as one LZ4 block. What no token follows comes last.
@@ -28,8 +33,12 @@
  * Only packets of the same `domain` (a VLAN) serve each other; classes that the policy calls
  * private are not brought here at all.
  *
- * Threads: a store_sender and a store_receiver belong to one worker; the control thread reads their
- * counts. No clock is read and nothing allocated; times are CLOCK_MONOTONIC in ns.
+ * Threads: a store_sender and a store_receiver belong to one worker. The others of its team read
+ * what it keeps, at the same time and without a lock: a slot says which packet it has before and
+ * after (store_slot.id), as a sequence lock does, and session_id does so of the lanes. They change
+ * two things: the index, single words that are a hint only, and whether a slot that the peer has
+ * refused has anything. The control thread reads counts. No clock is read and nothing allocated;
+ * times are CLOCK_MONOTONIC in ns.
  */
 #ifndef SLUICE_COMPRESS_STORE_H
 #define SLUICE_COMPRESS_STORE_H
@@ -44,31 +53,45 @@ struct compressor;
 struct epoch_receiver;
 struct flow_codec;
 
-#define STORE_LANES 16			 /* of a sender or receiver: workers of the other end */
+#define STORE_WORKERS 16		 /* of an end; lanes of a sender or receiver */
 #define STORE_SLOTS_MAX ((1u << 24) - 1) /* of a lane: what a token can name */
 #define STORE_HASHES 128       /* values of the hash that chooses a flow's worker at both ends */
 #define STORE_SLOTS_MIN 64     /* of a lane: with less there is no store */
 #define STORE_PACKET_MAX 16383 /* bytes of a packet (LINK_ORIGINAL_MAX) */
 #define STORE_HEADER_MAX 128
 #define STORE_TOKENS_MAX 48
-#define STORE_TOKEN_BYTES 9
-#define STORE_RECENT 256 /* flows of a lane whose last packet is known */
-#define STORE_AGES 64	 /* marks by which the age of the oldest slot is known */
+#define STORE_TOKEN_BYTES 9 /* without a lane */
+#define STORE_RECENT 256    /* flows of a lane whose last packet is known */
+#define STORE_AGES 64	    /* marks by which the age of the oldest slot is known */
 
 #define STORE_HAS_HEADER 0x01
 #define STORE_LZ4 0x02
+#define STORE_LANES 0x04
+
+/* A packet of any lane of a link: `lane` of the shim above its sequence number modulo 2^24. */
+#define STORE_REFERENCE(lane, seq) ((uint32_t)(lane) << 24 | ((seq)&STORE_SLOTS_MAX))
 
 /* What is known of a kept packet. */
 struct store_slot {
-	uint32_t seq;
-	uint32_t generation; /* another than the lane's: nothing is kept here */
-	/* Sender only, but len: */
-	uint32_t domain;
-	uint16_t len : 14;
-	uint16_t is_acked : 1; /* the peer has it */
-	uint16_t reserved : 1;
-	uint8_t previous,
-		next; /* how far off the flow's packets before and behind are; 0: unknown */
+	union {
+		struct {
+			uint32_t seq;
+			uint32_t generation; /* another than the lane's: nothing is kept here */
+		};
+		uint64_t id; /* both, for who reads while the owner writes */
+	};
+	union {
+		struct {
+			/* Sender only, but len: */
+			uint32_t domain;
+			uint16_t len : 14;
+			uint16_t is_acked : 1; /* the peer has it */
+			uint16_t reserved : 1;
+			/* How far off the flow's packets before and behind are; 0: unknown. */
+			uint8_t previous, next;
+		};
+		uint64_t about; /* all of it */
+	};
 };
 
 /* What a lane remembers of the last packets of a flow. */
@@ -76,15 +99,19 @@ struct store_recent {
 	uint32_t flow_hash;
 	uint32_t newest_seq;
 	uint32_t acked_seq, pending_seq; /* two whose header the next one's may refer to */
-	uint32_t expected_seq;		 /* where its last piece came from: there, or in what */
-	uint32_t expected_from;		 /* follows there, its next bytes are looked for first */
+	/* Where its last piece came from: there, or in what follows there, its next bytes are
+	 * looked for first. */
+	uint32_t expected_seq;
+	uint16_t expected_from; /* offset; 0: none */
+	uint8_t expected_lane;
 };
 
 /* The memory of one sender or receiver. */
 struct store_memory {
 	struct store_slot *slots;
 	uint8_t *data;	 /* slot_bytes a slot */
-	uint64_t *index; /* sender only */
+	uint64_t *index; /* sender only: its part of its team's */
+	uint32_t index_count;
 	uint32_t count;
 	uint32_t slot_bytes;
 	uint32_t generation; /* the last one given to a lane: what was kept under others is void */
@@ -104,8 +131,20 @@ struct store_packet {
 struct store_piece {
 	uint16_t at, len; /* in the packet */
 	uint32_t seq;	  /* packet that has it, */
-	uint16_t from;	  /* and where */
+	uint16_t from;	  /* where, */
+	uint8_t lane;	  /* and of which lane */
 	bool is_old;	  /* to be overwritten long before this packet */
+};
+
+/* What one lane keeps. */
+struct store_kept {
+	struct store_slot *slots;
+	uint8_t *data;	/* slot_bytes a slot */
+	uint32_t count; /* slots; 0: no store */
+	uint32_t slot_bytes;
+	uint32_t generation;
+	uint32_t newest; /* highest number kept */
+	uint32_t reach;	 /* sender only: how far back from there references go */
 };
 
 /* What store_find() found, for store_encode() and store_keep(). */
@@ -115,6 +154,10 @@ struct store_match {
 	bool is_sparse;	  /* every other anchor only */
 	bool is_used;	  /* store_encode() has written references, */
 	uint32_t out_len; /* so many bytes */
+	/* The packet's lane, and another one that was looked into, as they were then; other_lane ==
+	 * lane: none was. */
+	uint8_t lane, other_lane;
+	struct store_kept own, other;
 	struct anchor anchors[ANCHORS_MAX];
 	struct store_piece pieces[STORE_TOKENS_MAX];
 };
@@ -122,6 +165,7 @@ struct store_match {
 /* Written by the worker, read by the control thread. */
 struct store_tx_counts {
 	uint64_t hits, misses; /* packets looked up, with and without a piece that was used */
+	uint64_t across;       /* of the hits, with a piece of another lane */
 	uint64_t kept;	       /* packets */
 	uint64_t hit_bytes;    /* of pieces that were referred to */
 	uint64_t in_bytes;     /* packets sent as references, before */
@@ -136,14 +180,7 @@ struct store_rx_counts {
 
 /* Sending half of a lane. */
 struct store_tx {
-	struct store_slot *slots;
-	uint8_t *data;
-	uint64_t *index;
-	uint32_t count; /* slots; 0: no store */
-	uint32_t index_count;
-	uint32_t slot_bytes;
-	uint32_t generation;
-	uint32_t reach; /* how far back references go */
+	struct store_kept kept;
 	uint32_t refused;
 	uint64_t refused_since_ns;
 	uint64_t kept_ns[STORE_AGES]; /* when a packet last went into each part of the slots; 0 */
@@ -152,9 +189,13 @@ struct store_tx {
 
 struct store_sender {
 	struct store_memory memory;
-	uint8_t worker, workers; /* at this end; set before the first session */
-	uint32_t session_id;	 /* of all lanes; 0: none yet */
-	struct store_tx lane[STORE_LANES];
+	uint8_t worker, workers; /* at this end: store_senders_join() */
+	struct store_sender *team[STORE_WORKERS];
+	uint32_t session_id; /* of all lanes; 0: none yet, or just changing */
+	uint32_t refused;    /* packets of other lanes that the peer did not have */
+	uint64_t refused_since_ns;
+	bool is_alone; /* until the next session: too many of them */
+	struct store_tx lane[STORE_WORKERS];
 	struct store_tx_counts counts;
 	struct store_match match; /* of the packet at hand */
 	uint8_t literals[STORE_PACKET_MAX + 1];
@@ -164,23 +205,19 @@ struct store_sender {
 
 /* Receiving half of a lane. */
 struct store_rx {
-	struct store_slot *slots;
-	uint8_t *data;
-	uint32_t count;
-	uint32_t slot_bytes;
-	uint32_t generation;
-	uint32_t newest; /* highest number kept */
+	struct store_kept kept;
 	uint32_t unacked;
 	uint32_t refusals;
-	uint32_t refused[STORE_REFUSALS];
-	uint64_t due_ns; /* when to acknowledge; UINT64_MAX: nothing to say */
+	uint32_t refused[STORE_REFUSALS]; /* STORE_REFERENCE() */
+	uint64_t due_ns;		  /* when to acknowledge; UINT64_MAX: nothing to say */
 };
 
 struct store_receiver {
 	struct store_memory memory;
-	uint8_t worker, workers;
+	uint8_t worker, workers; /* store_receivers_join() */
+	struct store_receiver *team[STORE_WORKERS];
 	uint32_t session_id;
-	struct store_rx lane[STORE_LANES];
+	struct store_rx lane[STORE_WORKERS];
 	struct store_rx_counts counts;
 	struct epoch_receiver *epochs; /* of its lanes; NULL: none */
 	uint8_t literals[STORE_PACKET_MAX + 1];
@@ -198,6 +235,11 @@ uint64_t store_memory_bytes(uint32_t slots, uint32_t slot_bytes, bool is_sender)
 /* Lay out store_memory_bytes() of zeroed memory, aligned to 64 bytes, which stays the caller's. */
 void store_memory_init(
 	struct store_memory *m, void *memory, uint32_t slots, uint32_t slot_bytes, bool is_sender);
+
+/* Make the halves of all workers of an end, in their order, a team. Before any of their sessions.
+ */
+void store_senders_join(struct store_sender *const team[], unsigned workers);
+void store_receivers_join(struct store_receiver *const team[], unsigned workers);
 
 /*
  * Begin with a session: everything kept is void, the memory is shared out to the lanes that this
@@ -241,9 +283,10 @@ void store_keep(struct store_sender *s, unsigned lane, const struct store_packet
 void store_acked(struct store_sender *s, unsigned lane, uint32_t base, const uint64_t *words,
 	unsigned count);
 
-/* The peer could not follow a reference to packet `seq`. When that happens again and again in a
- * second, the lane begins anew. */
-void store_refused(struct store_sender *s, unsigned lane, uint32_t seq, uint64_t now_ns);
+/* The peer's half of the lane could not follow this STORE_REFERENCE(). When that happens again and
+ * again in a second the lane begins anew, or if the packets were of other lanes, refers to none of
+ * these any more. */
+void store_refused(struct store_sender *s, unsigned lane, uint32_t reference, uint64_t now_ns);
 
 /* Age of the oldest packet that may be referred to, over all lanes; 0: there is none. Control
  * thread. */
@@ -268,7 +311,7 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 #define STORE_ACK_WORDS 4	       /* each packet is in four acknowledgements: some get lost */
 
 /* What to acknowledge now: of the packets *base + i those with set bits are kept. Writes
- * STORE_ACK_WORDS words and the refusals, returns the number of these. Resets due_ns. */
+ * STORE_ACK_WORDS words and the references refused, returns the number of these. Resets due_ns. */
 unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *base,
 	uint64_t words[STORE_ACK_WORDS], uint32_t refused[STORE_REFUSALS]);
 

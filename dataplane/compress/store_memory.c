@@ -48,8 +48,28 @@ void store_memory_init(
 {
 	*m = (struct store_memory){.data = memory, .count = slots, .slot_bytes = slot_bytes};
 	m->slots = (struct store_slot *)(m->data + (uint64_t)slots * slot_bytes);
-	if (is_sender)
+	if (is_sender) {
 		m->index = (uint64_t *)(m->slots + slots);
+		m->index_count = slots < UINT32_MAX / INDEX_SLOT ? slots * INDEX_SLOT : UINT32_MAX;
+	}
+}
+
+void store_senders_join(struct store_sender *const team[], unsigned workers)
+{
+	for (unsigned i = 0; i < workers; i++) {
+		team[i]->worker = (uint8_t)i;
+		team[i]->workers = (uint8_t)workers;
+		memcpy(team[i]->team, team, workers * sizeof(*team));
+	}
+}
+
+void store_receivers_join(struct store_receiver *const team[], unsigned workers)
+{
+	for (unsigned i = 0; i < workers; i++) {
+		team[i]->worker = (uint8_t)i;
+		team[i]->workers = (uint8_t)workers;
+		memcpy(team[i]->team, team, workers * sizeof(*team));
+	}
 }
 
 /* Which lanes a worker has with `others` workers of the other end, a bit each: a flow's hash
@@ -59,7 +79,7 @@ static uint32_t lanes_of(unsigned worker, unsigned workers, unsigned others)
 {
 	uint32_t lanes = 0;
 
-	if (workers == 0 || others == 0 || others > STORE_LANES)
+	if (workers == 0 || others == 0 || others > STORE_WORKERS)
 		return 0;
 	for (unsigned hash = 0; hash < STORE_HASHES; hash++)
 		if (hash % workers == worker)
@@ -75,6 +95,23 @@ static uint32_t share(uint32_t slots, uint32_t lanes)
 	return count < STORE_SLOTS_MAX ? count : STORE_SLOTS_MAX;
 }
 
+/* What the lanes are changes now: others of the team look away (store_look_over()). */
+static void begin(uint32_t *session_id)
+{
+	__atomic_store_n(session_id, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* A lane's part of the memory, with nothing in it. */
+static struct store_kept part_of(struct store_memory *m, uint64_t first, uint32_t count)
+{
+	return (struct store_kept){.slots = m->slots + first,
+		.data = m->data + first * m->slot_bytes,
+		.count = count,
+		.slot_bytes = m->slot_bytes,
+		.generation = ++m->generation};
+}
+
 void store_sender_start(
 	struct store_sender *s, uint32_t session_id, unsigned peer_workers, uint32_t slots_max)
 {
@@ -82,9 +119,10 @@ void store_sender_start(
 	uint32_t lanes = lanes_of(s->worker, s->workers, peer_workers);
 	uint64_t first = 0;
 
-	s->session_id = session_id;
+	begin(&s->session_id);
+	s->is_alone = false;
 	memset(s->lane, 0, sizeof(s->lane));
-	for (unsigned i = 0; i < STORE_LANES; i++) {
+	for (unsigned i = 0; i < STORE_WORKERS; i++) {
 		uint32_t count = share(m->count, lanes);
 		uint32_t there = share(slots_max, lanes_of(i, peer_workers, s->workers));
 
@@ -92,17 +130,11 @@ void store_sender_start(
 			count = there;
 		if (!(lanes >> i & 1) || count < STORE_SLOTS_MIN)
 			continue;
-		s->lane[i] = (struct store_tx){.slots = m->slots + first,
-			.data = m->data + first * m->slot_bytes,
-			.index = m->index + first * INDEX_SLOT,
-			.count = count,
-			.index_count =
-				count < UINT32_MAX / INDEX_SLOT ? count * INDEX_SLOT : UINT32_MAX,
-			.slot_bytes = m->slot_bytes,
-			.generation = ++m->generation,
-			.reach = count - count / 8};
+		s->lane[i].kept = part_of(m, first, count);
+		s->lane[i].kept.reach = count - count / 8;
 		first += count;
 	}
+	__atomic_store_n(&s->session_id, session_id, __ATOMIC_RELEASE);
 }
 
 void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned peer_workers)
@@ -112,18 +144,14 @@ void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigne
 	uint32_t count = share(m->count, lanes);
 	uint64_t first = 0;
 
-	r->session_id = session_id;
+	begin(&r->session_id);
 	memset(r->lane, 0, sizeof(r->lane));
-	for (unsigned i = 0; i < STORE_LANES; i++) {
+	for (unsigned i = 0; i < STORE_WORKERS; i++) {
 		r->lane[i].due_ns = UINT64_MAX;
 		if (!(lanes >> i & 1) || count < STORE_SLOTS_MIN)
 			continue;
-		r->lane[i] = (struct store_rx){.slots = m->slots + first,
-			.data = m->data + first * m->slot_bytes,
-			.count = count,
-			.slot_bytes = m->slot_bytes,
-			.generation = ++m->generation,
-			.due_ns = UINT64_MAX};
+		r->lane[i].kept = part_of(m, first, count);
 		first += count;
 	}
+	__atomic_store_n(&r->session_id, session_id, __ATOMIC_RELEASE);
 }

@@ -7,52 +7,82 @@
 #include <string.h>
 
 #include "dataplane/compress/lz4.h"
-#include "dataplane/compress/store.h"
+#include "dataplane/compress/store_private.h"
 
-static inline uint8_t *data_of(const struct store_rx *rx, uint32_t seq)
+/* A frame of references that is being rebuilt. */
+struct frame {
+	struct store_receiver *r;
+	unsigned lane; /* of the receiver */
+	uint32_t seq;
+	uint64_t now_ns;
+};
+
+static uint8_t lane_of(const struct frame *f)
 {
-	return rx->data + (uint64_t)(seq % rx->count) * rx->slot_bytes;
+	return (uint8_t)(f->lane * STORE_WORKERS + f->r->worker);
 }
 
-/* Have the sender told that packet `seq` is not here. */
-static void refuse(struct store_receiver *r, struct store_rx *rx, uint32_t seq, uint64_t now_ns)
+/* Have the sender told that a packet is not here. */
+static int refuse(const struct frame *f, uint32_t reference)
 {
-	r->counts.missing++;
+	struct store_rx *rx = &f->r->lane[f->lane];
+
+	f->r->counts.missing++;
 	for (unsigned i = 0; i < rx->refusals; i++)
-		if (rx->refused[i] == seq)
-			return;
+		if (rx->refused[i] == reference)
+			return -ENOENT;
 	if (rx->refusals < STORE_REFUSALS)
-		rx->refused[rx->refusals++] = seq;
+		rx->refused[rx->refusals++] = reference;
 	if (rx->due_ns == UINT64_MAX)
-		rx->due_ns = now_ns + STORE_ACK_NS;
+		rx->due_ns = f->now_ns + STORE_ACK_NS;
+	return -ENOENT;
 }
 
-/* The bytes that a reference means; NULL with *error. */
-static const uint8_t *follow(struct store_receiver *r, struct store_rx *rx, uint32_t seq,
-	uint32_t distance, uint32_t offset, uint32_t len, uint64_t now_ns, int *error)
+/* What the lane of a reference keeps. False: there is no such lane. */
+static bool kept_of(const struct frame *f, uint8_t lane, struct store_kept *kept)
 {
-	uint32_t from = seq - distance;
-	const struct store_slot *slot = &rx->slots[from % rx->count];
+	unsigned worker = lane % STORE_WORKERS;
 
-	*error = -EBADMSG;
-	if (distance == 0 || len == 0)
-		return NULL;
-	if (!store_holds(slot, rx->generation, from)) {
-		refuse(r, rx, from, now_ns);
-		*error = -ENOENT;
-		return NULL;
+	if (lane == lane_of(f)) {
+		*kept = f->r->lane[f->lane].kept;
+		kept->newest = f->seq;
+		return true;
 	}
-	return offset + len <= slot->len ? data_of(rx, from) + offset : NULL;
+	return worker < f->r->workers &&
+	       store_look_over(&f->r->team[worker]->lane[lane / STORE_WORKERS].kept,
+		       &f->r->team[worker]->session_id, f->r->session_id, kept) &&
+	       kept->count > 0;
+}
+
+/* Copy what a reference means, `len` bytes, to out. 0, or -EBADMSG or -ENOENT. */
+static int copy(
+	const struct frame *f, uint32_t reference, uint32_t offset, uint32_t len, uint8_t *out)
+{
+	struct store_kept kept;
+	struct store_slot slot;
+	uint32_t from;
+
+	if (len == 0)
+		return -EBADMSG;
+	if (!kept_of(f, (uint8_t)(reference >> 24), &kept))
+		return refuse(f, reference);
+	from = store_number(kept.newest, reference & STORE_SLOTS_MAX);
+	slot = store_read(&kept, from);
+	if (!store_holds(&slot, kept.generation, from))
+		return refuse(f, reference);
+	if (offset + len > slot.len)
+		return -EBADMSG;
+	memcpy(out, store_data(&kept, from) + offset, len);
+	return store_still_holds(&kept, from) ? 0 : refuse(f, reference);
 }
 
 /* The header at *blob: patch that of another packet. Its length, or a negative errno. */
-static int expand_header(struct store_receiver *r, struct store_rx *rx, uint32_t seq,
-	const uint8_t **blob, const uint8_t *end, uint8_t *out, uint32_t original_len,
-	uint64_t now_ns)
+static int expand_header(const struct frame *f, const uint8_t **blob, const uint8_t *end,
+	uint8_t *out, uint32_t original_len)
 {
-	const uint8_t *map = *blob + 4, *bytes, *there;
+	const uint8_t *map = *blob + 4, *bytes;
 	uint32_t len, map_len;
-	int error;
+	int rc;
 
 	if (end - *blob < 4)
 		return -EBADMSG;
@@ -60,10 +90,9 @@ static int expand_header(struct store_receiver *r, struct store_rx *rx, uint32_t
 	map_len = (len + 7) / 8;
 	if (len > STORE_HEADER_MAX || len > original_len || (size_t)(end - map) < map_len)
 		return -EBADMSG;
-	there = follow(r, rx, seq, store_get(*blob, 3), 0, len, now_ns, &error);
-	if (there == NULL)
-		return error;
-	memcpy(out, there, len);
+	rc = copy(f, STORE_REFERENCE(lane_of(f), store_get(*blob, 3)), 0, len, out);
+	if (rc < 0)
+		return rc;
 	bytes = map + map_len;
 	for (uint32_t i = 0; i < len; i++) {
 		if (!(map[i / 8] >> i % 8 & 1))
@@ -76,25 +105,36 @@ static int expand_header(struct store_receiver *r, struct store_rx *rx, uint32_t
 	return (int)len;
 }
 
-/* The bytes of the tokens and the literals between them, into out[0..left). */
-static int expand_tokens(struct store_receiver *r, struct store_rx *rx, uint32_t seq,
-	const uint8_t *token, unsigned tokens, const uint8_t *literals, uint32_t literals_len,
-	uint8_t *out, uint32_t left, uint64_t now_ns)
+/* The tokens of a blob, `bytes` each. */
+struct tokens {
+	const uint8_t *at;
+	unsigned count, bytes;
+};
+
+static uint32_t token_length(const struct tokens *t, unsigned i)
 {
-	int error;
+	return store_get(t->at + (i + 1) * t->bytes - 2, 2);
+}
 
-	for (; tokens > 0; tokens--, token += STORE_TOKEN_BYTES) {
-		uint32_t before = store_get(token, 2), len = store_get(token + 7, 2);
-		const uint8_t *there;
+/* The bytes of the tokens and the literals between them, into out[0..left). */
+static int expand_tokens(const struct frame *f, const struct tokens *t, const uint8_t *literals,
+	uint32_t literals_len, uint8_t *out, uint32_t left)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		const uint8_t *token = t->at + i * t->bytes;
+		uint32_t before = store_get(token, 2), len = token_length(t, i);
+		unsigned lane_bytes = t->bytes - STORE_TOKEN_BYTES;
+		uint8_t lane = lane_bytes > 0 ? token[2] : lane_of(f);
+		int rc;
 
+		token += 2 + lane_bytes;
 		if (before > literals_len || before > left || len > left - before)
 			return -EBADMSG;
-		there = follow(r, rx, seq, store_get(token + 2, 3), store_get(token + 5, 2), len,
-			now_ns, &error);
-		if (there == NULL)
-			return error;
 		memcpy(out, literals, before);
-		memcpy(out + before, there, len);
+		rc = copy(f, STORE_REFERENCE(lane, store_get(token, 3)), store_get(token + 3, 2),
+			len, out + before);
+		if (rc < 0)
+			return rc;
 		literals += before;
 		literals_len -= before;
 		out += before + len;
@@ -109,35 +149,33 @@ static int expand_tokens(struct store_receiver *r, struct store_rx *rx, uint32_t
 int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *blob,
 	uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns)
 {
-	struct store_rx *rx = &r->lane[lane];
-	const uint8_t *end = blob + len, *token, *literals;
+	const struct frame f = {.r = r, .lane = lane, .seq = seq, .now_ns = now_ns};
+	const uint8_t *end = blob + len, *at = blob + 2, *literals;
 	uint32_t header = 0, copied = 0, literals_len;
-	unsigned tokens;
-	uint8_t flags;
+	struct tokens tokens;
 	int rc;
 
-	if (rx->count == 0 || len < 2 || original_len > STORE_PACKET_MAX)
+	if (r->lane[lane].kept.count == 0 || len < 2 || original_len > STORE_PACKET_MAX ||
+		blob[0] & ~(STORE_HAS_HEADER | STORE_LZ4 | STORE_LANES))
 		return -EBADMSG;
-	flags = blob[0];
-	tokens = blob[1];
-	token = blob + 2;
-	if (flags & ~(STORE_HAS_HEADER | STORE_LZ4))
-		return -EBADMSG;
-	if (flags & STORE_HAS_HEADER) {
-		rc = expand_header(r, rx, seq, &token, end, out, original_len, now_ns);
+	if (blob[0] & STORE_HAS_HEADER) {
+		rc = expand_header(&f, &at, end, out, original_len);
 		if (rc < 0)
 			return rc;
 		header = (uint32_t)rc;
 	}
-	if ((size_t)(end - token) < (size_t)tokens * STORE_TOKEN_BYTES)
+	tokens = (struct tokens){.at = at,
+		.count = blob[1],
+		.bytes = STORE_TOKEN_BYTES + (blob[0] & STORE_LANES ? 1 : 0)};
+	if ((size_t)(end - at) < (size_t)tokens.count * tokens.bytes)
 		return -EBADMSG;
-	for (unsigned i = 0; i < tokens; i++)
-		copied += store_get(token + i * STORE_TOKEN_BYTES + 7, 2);
+	for (unsigned i = 0; i < tokens.count; i++)
+		copied += token_length(&tokens, i);
 	if (copied > original_len - header)
 		return -EBADMSG;
-	literals = token + tokens * STORE_TOKEN_BYTES;
+	literals = at + tokens.count * tokens.bytes;
 	literals_len = original_len - header - copied;
-	if (flags & STORE_LZ4) {
+	if (blob[0] & STORE_LZ4) {
 		if (decompress_lz4(
 			    literals, (uint32_t)(end - literals), r->literals, literals_len) != 0)
 			return -EBADMSG;
@@ -145,8 +183,8 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const ui
 	} else if ((size_t)(end - literals) != literals_len) {
 		return -EBADMSG;
 	}
-	rc = expand_tokens(r, rx, seq, token, tokens, literals, literals_len, out + header,
-		original_len - header, now_ns);
+	rc = expand_tokens(
+		&f, &tokens, literals, literals_len, out + header, original_len - header);
 	r->counts.expanded += rc == 0;
 	return rc;
 }
@@ -155,19 +193,21 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 	uint32_t len, uint64_t now_ns)
 {
 	struct store_rx *rx = &r->lane[lane];
-	struct store_slot *slot;
+	const struct store_slot *slot;
 
-	if (rx->count == 0 || len > rx->slot_bytes || len > STORE_PACKET_MAX)
+	if (rx->kept.count == 0 || len > rx->kept.slot_bytes || len > STORE_PACKET_MAX)
 		return;
-	slot = &rx->slots[seq % rx->count];
+	slot = &rx->kept.slots[seq % rx->kept.count];
 	/* A packet that is so late that a newer one has its slot. */
-	if (slot->generation == rx->generation && (int32_t)(slot->seq - seq) > 0)
+	if (slot->generation == rx->kept.generation && (int32_t)(slot->seq - seq) > 0)
 		return;
-	*slot = (struct store_slot){
-		.seq = seq, .generation = rx->generation, .len = (uint16_t)len & 0x3fff};
-	memcpy(data_of(rx, seq), bytes, len);
-	if ((int32_t)(seq - rx->newest) > 0) /* lanes begin at 0 */
-		rx->newest = seq;
+	store_write(&rx->kept,
+		(struct store_slot){.seq = seq,
+			.generation = rx->kept.generation,
+			.len = (uint16_t)len & 0x3fff},
+		bytes);
+	if ((int32_t)(seq - rx->kept.newest) > 0) /* lanes begin at 0 */
+		__atomic_store_n(&rx->kept.newest, seq, __ATOMIC_RELAXED);
 	if (++rx->unacked >= STORE_ACK_EVERY)
 		rx->due_ns = now_ns;
 	else if (rx->due_ns == UINT64_MAX)
@@ -183,11 +223,11 @@ unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *ba
 
 	memset(words, 0, STORE_ACK_WORDS * sizeof(*words));
 	/* Packets before number 0 there are none; what says otherwise is not held. */
-	*base = (rx->newest | 63) - (STORE_ACK_WORDS * 64 - 1);
-	for (uint32_t i = 0; i < STORE_ACK_WORDS * 64 && rx->count > 0; i++) {
+	*base = (rx->kept.newest | 63) - (STORE_ACK_WORDS * 64 - 1);
+	for (uint32_t i = 0; i < STORE_ACK_WORDS * 64 && rx->kept.count > 0; i++) {
 		uint32_t seq = *base + i;
 
-		if (store_holds(&rx->slots[seq % rx->count], rx->generation, seq))
+		if (store_holds(&rx->kept.slots[seq % rx->kept.count], rx->kept.generation, seq))
 			words[i / 64] |= UINT64_C(1) << i % 64;
 	}
 	memcpy(refused, rx->refused, refusals * sizeof(*refused));

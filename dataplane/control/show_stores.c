@@ -13,14 +13,15 @@ static void add_store(const struct worker_peer *peer, uint64_t now_ns, struct st
 	const struct epoch_tx_counts *epochs = &peer->epoch_tx->counts;
 	uint64_t oldest_ns = store_oldest_ns(tx, now_ns);
 
-	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
-		r->slots += tx->lane[lane].count;
+	for (unsigned lane = 0; lane < STORE_WORKERS; lane++) {
+		r->slots += tx->lane[lane].kept.count;
 		r->histories += peer->epoch_tx->lane[lane].count;
 	}
 	if (oldest_ns > r->oldest_ns)
 		r->oldest_ns = oldest_ns;
 	r->hits += tx->counts.hits;
 	r->misses += tx->counts.misses;
+	r->across += tx->counts.across;
 	r->hit_bytes += tx->counts.hit_bytes;
 	r->saved_bytes += peer->store_saved;
 	r->kept += tx->counts.kept;

@@ -19,9 +19,9 @@
  *      3  1  reserved, 0
  *      4  4  base: a sequence number
  *      8 8n  bitmap: bit i % 64 of word i / 64, 1 << (i % 64): frame base + i is kept
- *    ... 4k  sequence numbers that references named and that are not kept. The frames that named
- * them could not be verified, for want of just these bytes; but a forged one cannot make the
- *            receiver refuse what it keeps
+ *    ... 4k  packets that references named and that are not kept: lane (1), sequence number modulo
+ *            2^24 (3). The frames that named them could not be verified, for want of just these
+ *            bytes; but a forged one cannot make the receiver refuse what it keeps
  */
 #ifndef SLUICE_LINK_ACK_H
 #define SLUICE_LINK_ACK_H

@@ -42,7 +42,7 @@ static_assert(LINK_OVERHEAD_IPV6 ==
 		      sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
 	"shim.h");
 
-static_assert(LINK_WORKERS_MAX == STORE_LANES && LINK_ORIGINAL_MAX == STORE_PACKET_MAX, "store.h");
+static_assert(LINK_WORKERS_MAX == STORE_WORKERS && LINK_ORIGINAL_MAX == STORE_PACKET_MAX, "store.h");
 
 /* The check of shim.h; `shim` has the field 0. */
 static inline uint32_t check_of(

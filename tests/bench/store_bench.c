@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the store costs and gives: cycles a packet on data that is new, that repeats, that repeats
- * with changes, and at random, beside liblz4 alone on the same packets in the same run; the ratio
- * counts whole frames with all headers of the link. Run it by hand, with a file of what to send:
+ * with changes or through another worker, and at random, beside liblz4 alone on the same packets in
+ * the same run; the ratio counts whole frames with all headers of the link. Run it by hand, with a
+ * file of what to send:
  *
  *     build/tests/bench/store_bench [FILE [CHANGED_FILE]]
  *
@@ -22,14 +23,16 @@
 #define MSS 1448
 #define HEADER 66
 #define OVERHEAD 58		     /* Ethernet, IPv4, UDP, shim: link_headers_bytes() */
-#define MEMORY (UINT64_C(256) << 20) /* of each half */
+#define MEMORY (UINT64_C(256) << 20) /* of each half of each worker */
+#define WORKERS 2		     /* number i sends to number i */
 #define MADE (UINT64_C(64) << 20)
 #define WINDOW 2000 /* packets between one and its acknowledgement */
 
-static struct store_sender *sender;
-static struct store_receiver *receiver;
+static struct store_sender *senders[WORKERS];
+static struct store_receiver *receivers[WORKERS];
 static struct compressor *codec;
-static uint32_t next, acked;
+static unsigned worker; /* that is at work */
+static uint32_t next[WORKERS], acked[WORKERS];
 
 static void *take(uint64_t bytes)
 {
@@ -47,16 +50,22 @@ static void make_stores(void)
 {
 	uint32_t slot = store_slot_bytes(1522);
 
-	sender = take(sizeof(*sender));
-	receiver = take(sizeof(*receiver));
+	uint32_t sent = store_slots_in(MEMORY, slot, true);
+	uint32_t received = store_slots_in(MEMORY, slot, false);
+
 	codec = compressor_init(take(compressor_bytes()));
-	store_memory_init(
-		&sender->memory, take(MEMORY), store_slots_in(MEMORY, slot, true), slot, true);
-	store_memory_init(
-		&receiver->memory, take(MEMORY), store_slots_in(MEMORY, slot, false), slot, false);
-	sender->workers = receiver->workers = 1;
-	store_sender_start(sender, 1, 1, receiver->memory.count);
-	store_receiver_start(receiver, 1, 1);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		senders[i] = take(sizeof(*senders[i]));
+		receivers[i] = take(sizeof(*receivers[i]));
+		store_memory_init(&senders[i]->memory, take(MEMORY), sent, slot, true);
+		store_memory_init(&receivers[i]->memory, take(MEMORY), received, slot, false);
+	}
+	store_senders_join(senders, WORKERS);
+	store_receivers_join(receivers, WORKERS);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		store_sender_start(senders[i], 1, WORKERS, received);
+		store_receiver_start(receivers[i], 1, WORKERS);
+	}
 }
 
 static uint8_t *read_file(const char *name, uint64_t *len)
@@ -114,10 +123,10 @@ static int by_value(const void *a, const void *b)
 
 static void acknowledge(uint32_t to)
 {
-	for (; acked + 64 <= to; acked += 64) {
+	for (; acked[worker] + 64 <= to; acked[worker] += 64) {
 		uint64_t all = UINT64_MAX;
 
-		store_acked(sender, 0, acked, &all, 1);
+		store_acked(senders[worker], worker, acked[worker], &all, 1);
 	}
 }
 
@@ -128,6 +137,9 @@ static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t f
 	static LZ4_stream_t state;
 	struct store_packet p = {
 		.bytes = frame, .len = HEADER + len, .header_len = HEADER, .flow_hash = flow};
+	struct store_sender *sender = senders[worker];
+	struct store_receiver *receiver = receivers[worker];
+	uint32_t seq = next[worker]++;
 	uint32_t room = p.len > OVERHEAD + 45 ? p.len - OVERHEAD - 45 : 0, blob_len = 0;
 	uint64_t t[9];
 	int n = 0;
@@ -135,26 +147,26 @@ static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t f
 	make_frame(frame, payload, len, flow, at);
 	_mm_mfence(); /* the frame is there */
 	t[0] = __rdtsc();
-	bool found = store_find(sender, 0, &p, next, fc);
+	bool found = store_find(sender, worker, &p, seq, fc);
 	t[1] = __rdtsc();
 	if (found)
-		blob_len = store_encode(sender, 0, &p, next, codec, blob, room);
+		blob_len = store_encode(sender, worker, &p, seq, codec, blob, room);
 	t[2] = __rdtsc();
 	if (blob_len == 0 && room > 0)
 		n = compressor_lz4(codec, frame, p.len, blob, room, 1);
 	t[3] = __rdtsc();
-	store_keep(sender, 0, &p, next, next);
+	store_keep(sender, worker, &p, seq, seq);
 	t[4] = __rdtsc();
 	int plain_len = LZ4_compress_fast_extState(
 		&state, (char *)frame, (char *)plain, (int)p.len, sizeof(plain), 1);
 	t[5] = __rdtsc();
-	if (blob_len > 0 && store_expand(receiver, 0, next, blob, blob_len, out, p.len, 0) != 0)
+	if (blob_len > 0 && store_expand(receiver, worker, seq, blob, blob_len, out, p.len, 0) != 0)
 		abort();
 	t[6] = __rdtsc();
 	if (blob_len > 0 && memcmp(out, frame, p.len) != 0)
 		abort();
 	t[7] = __rdtsc();
-	store_received(receiver, 0, next, frame, p.len, 0);
+	store_received(receiver, worker, seq, frame, p.len, 0);
 	t[8] = __rdtsc();
 	static const unsigned from[STEPS] = {0, 1, 2, 3, 0, 4, 5, 7};
 	static const unsigned to[STEPS] = {1, 2, 3, 4, 4, 5, 6, 8};
@@ -167,9 +179,8 @@ static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t f
 				      : p.len;
 	s->lz4_wire_bytes +=
 		plain_len + OVERHEAD < (int)p.len ? (uint32_t)plain_len + OVERHEAD : p.len;
-	next++;
-	if (next > WINDOW)
-		acknowledge(next - WINDOW);
+	if (seq > WINDOW)
+		acknowledge(seq - WINDOW);
 }
 
 static void run(const char *name, const uint8_t *bytes, uint64_t len, uint32_t mss, unsigned flows)
@@ -188,7 +199,7 @@ static void run(const char *name, const uint8_t *bytes, uint64_t len, uint32_t m
 				(uint32_t)(part - at < mss ? part - at : mss), flow + i,
 				(uint32_t)at, &fc[i]);
 	flow += flows;
-	acknowledge(next);
+	acknowledge(next[worker]);
 	printf("%-26s %6.2f %6.2f", name, (double)s.in_bytes / (double)s.wire_bytes,
 		(double)s.in_bytes / (double)s.lz4_wire_bytes);
 	for (unsigned i = 0; i < STEPS; i++) {
@@ -227,14 +238,17 @@ int main(int argc, char **argv)
 	changed = argc > 2 ? read_file(argv[2], &changed_len) : changed_of(bytes, len);
 	data_fill(noise, MADE, DATA_RANDOM, 2);
 	printf("%u slots of %u bytes in %u MB; TSC cycles a packet of %u bytes, medians\n",
-		sender->lane[0].count, sender->memory.slot_bytes, (unsigned)(MEMORY >> 20),
-		MSS + HEADER);
+		senders[0]->lane[0].kept.count, senders[0]->memory.slot_bytes,
+		(unsigned)(MEMORY >> 20), MSS + HEADER);
 	printf("                            ratio of LZ4    find  encode     LZ4    keep     all"
 	       "  liblz4  expand receive\n");
 	run("new", bytes, len, MSS, 1);
 	run("again", bytes, len, MSS, 1);
 	run("again, 16 flows", bytes, len, MSS, 16);
 	run("again, other segments", bytes, len, 1380, 1);
+	worker = 1;
+	run("again, other worker", bytes, len, MSS, 1);
+	worker = 0;
 	run("changed", changed, changed_len, MSS, 1);
 	run("random, new", noise, MADE, MSS, 1);
 	run("random, again", noise, MADE, MSS, 1);

@@ -61,7 +61,8 @@ static void set_up(void)
 			SLOTS, slot, true);
 		store_memory_init(&store_rx->memory, zeros(store_memory_bytes(SLOTS, slot, false)),
 			SLOTS, slot, false);
-		store_tx->workers = store_rx->workers = 1;
+		store_senders_join(&store_tx, 1);
+		store_receivers_join(&store_rx, 1);
 		epoch_sender_init(
 			tx, zeros(epoch_memory_bytes(SLOTS, true)), SLOTS, dictionaries, store_tx);
 		epoch_receiver_init(

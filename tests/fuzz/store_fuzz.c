@@ -4,7 +4,7 @@
  *
  *     0  a blob of references, as it is: two bytes original length, then the blob
  *     1  an acknowledgement, for a sender with packets of which some are in flight
- *     2  packets that follow each other through a lane, with acknowledgements and losses in
+ *     2  packets that follow each other through two lanes, with acknowledgements and losses in
  * between: what comes out is what went in
  *
  * The kept packets are text that repeats, so that offsets and lengths mean something.
@@ -19,15 +19,14 @@
 
 #define SLOTS 96
 #define PACKET 600
-#define LANE 1
-#define LANES 1
+#define WORKERS 2 /* of either end; that of number i sends to number i */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct store_sender *sender;
-static struct store_receiver *receiver;
+static struct store_sender *senders[WORKERS];
+static struct store_receiver *receivers[WORKERS];
 static struct compressor *codec;
-static uint32_t next;
+static uint32_t next[WORKERS];
 
 static void require(bool ok)
 {
@@ -37,48 +36,64 @@ static void require(bool ok)
 
 static void set_up(void)
 {
-	static void *memory[2];
+	static void *memory[WORKERS][2];
 	uint32_t slot = store_slot_bytes(PACKET);
 
-	if (sender == NULL) {
+	if (codec == NULL) {
 		size_t bytes = (compressor_bytes() + COMPRESSOR_ALIGN - 1) / COMPRESSOR_ALIGN *
 			       COMPRESSOR_ALIGN;
 
-		sender = malloc(sizeof(*sender));
-		receiver = malloc(sizeof(*receiver));
 		codec = compressor_init(aligned_alloc(COMPRESSOR_ALIGN, bytes));
-		for (unsigned i = 0; i < 2; i++)
-			memory[i] = malloc(store_memory_bytes(SLOTS * 2, slot, i == 0));
+		for (unsigned i = 0; i < WORKERS; i++) {
+			senders[i] = malloc(sizeof(*senders[i]));
+			receivers[i] = malloc(sizeof(*receivers[i]));
+			for (unsigned end = 0; end < 2; end++)
+				memory[i][end] = malloc(store_memory_bytes(SLOTS, slot, end == 0));
+		}
 	}
-	memset(sender, 0, sizeof(*sender));
-	memset(receiver, 0, sizeof(*receiver));
-	for (unsigned i = 0; i < 2; i++)
-		memset(memory[i], 0, store_memory_bytes(SLOTS * 2, slot, i == 0));
-	store_memory_init(&sender->memory, memory[0], SLOTS * 2, slot, true);
-	store_memory_init(&receiver->memory, memory[1], SLOTS * 2, slot, false);
-	sender->workers = receiver->workers = 1;
-	store_sender_start(sender, 1, 2, UINT32_MAX);
-	store_receiver_start(receiver, 1, 2);
-	next = 0;
+	for (unsigned i = 0; i < WORKERS; i++) {
+		memset(senders[i], 0, sizeof(*senders[i]));
+		memset(receivers[i], 0, sizeof(*receivers[i]));
+		for (unsigned end = 0; end < 2; end++)
+			memset(memory[i][end], 0, store_memory_bytes(SLOTS, slot, end == 0));
+		store_memory_init(&senders[i]->memory, memory[i][0], SLOTS, slot, true);
+		store_memory_init(&receivers[i]->memory, memory[i][1], SLOTS, slot, false);
+		next[i] = 0;
+	}
+	store_senders_join(senders, WORKERS);
+	store_receivers_join(receivers, WORKERS);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		store_sender_start(senders[i], 1, WORKERS, UINT32_MAX);
+		store_receiver_start(receivers[i], 1, WORKERS);
+	}
 }
 
-static void acknowledge(void)
+static void take_ack(unsigned worker, const struct link_ack *ack)
+{
+	store_acked(senders[worker], worker, ack->base, ack->bitmap, ack->words);
+	for (unsigned i = 0; i < ack->refusals; i++)
+		store_refused(senders[worker], worker, ack->refused[i], 1);
+}
+
+static void acknowledge(unsigned worker)
 {
 	struct link_ack ack = {.words = STORE_ACK_WORDS}, got;
 	uint8_t bytes[LINK_ACK_BYTES_MAX];
 
-	ack.refusals = store_acknowledge(receiver, LANE, &ack.base, ack.bitmap, ack.refused);
+	ack.refusals =
+		store_acknowledge(receivers[worker], worker, &ack.base, ack.bitmap, ack.refused);
 	require(link_ack_read(bytes, link_ack_write(&ack, bytes), &got) == 0);
 	require(got.base == ack.base && got.refusals == ack.refusals);
-	store_acked(sender, LANE, got.base, got.bitmap, got.words);
-	for (unsigned i = 0; i < got.refusals; i++)
-		store_refused(sender, LANE, got.refused[i], 1);
+	take_ack(worker, &got);
 }
 
-/* One packet through the lane; `lost`: it does not arrive. */
-static void transmit(
-	const uint8_t *bytes, uint32_t len, uint32_t header, uint32_t domain, bool lost)
+/* One packet through the worker's lane; `lost`: it does not arrive. */
+static void transmit(unsigned worker, const uint8_t *bytes, uint32_t len, uint32_t header,
+	uint32_t domain, bool lost)
 {
+	struct store_receiver *receiver = receivers[worker];
+	struct store_sender *sender = senders[worker];
+	uint32_t seq = next[worker]++;
 	static struct flow_codec flow;
 	uint8_t *packet = malloc(len + 1), *blob = malloc(len + 1), *out = malloc(len + 1);
 	struct store_packet p = {.bytes = packet,
@@ -89,18 +104,17 @@ static void transmit(
 	uint32_t n = 0;
 
 	memcpy(packet, bytes, len);
-	if (store_find(sender, LANE, &p, next, &flow))
-		n = store_encode(sender, LANE, &p, next, codec, blob, len);
+	if (store_find(sender, worker, &p, seq, &flow))
+		n = store_encode(sender, worker, &p, seq, codec, blob, len);
 	require(n <= len);
-	store_keep(sender, LANE, &p, next, 1);
+	store_keep(sender, worker, &p, seq, 1);
 	if (!lost) {
 		if (n > 0) {
-			require(store_expand(receiver, LANE, next, blob, n, out, len, 1) == 0);
+			require(store_expand(receiver, worker, seq, blob, n, out, len, 1) == 0);
 			require(memcmp(out, packet, len) == 0);
 		}
-		store_received(receiver, LANE, next, packet, len, 1);
+		store_received(receiver, worker, seq, packet, len, 1);
 	}
-	next++;
 	free(packet);
 	free(blob);
 	free(out);
@@ -113,7 +127,7 @@ static void fill(void)
 	for (uint32_t i = 0; i < 40; i++) {
 		for (uint32_t j = 0; j < PACKET; j++)
 			packet[j] = (uint8_t)(j * 7 % (31 + i) + j / 16);
-		transmit(packet, PACKET - i, 20, 0, i % 8 == 5);
+		transmit(i % WORKERS, packet, PACKET - i, 20, 0, i % 8 == 5);
 	}
 }
 
@@ -130,13 +144,14 @@ static void expand(const uint8_t *data, size_t size)
 	blob = malloc(size - 2 > 0 ? size - 2 : 1);
 	out = malloc(original_len > 0 ? original_len : 1);
 	memcpy(blob, data + 2, size - 2);
-	rc = store_expand(receiver, LANE, next, blob, (uint32_t)(size - 2), out, original_len, 1);
+	rc = store_expand(
+		receivers[0], 0, next[0], blob, (uint32_t)(size - 2), out, original_len, 1);
 	require(rc <= 0);
 	free(blob);
 	free(out);
 }
 
-static void take_ack(const uint8_t *data, size_t size)
+static void read_ack(const uint8_t *data, size_t size)
 {
 	struct link_ack ack;
 	uint8_t *bytes = malloc(size > 0 ? size : 1), again[LINK_ACK_BYTES_MAX];
@@ -144,16 +159,15 @@ static void take_ack(const uint8_t *data, size_t size)
 	memcpy(bytes, data, size);
 	if (link_ack_read(bytes, (uint32_t)size, &ack) == 0) {
 		require(link_ack_write(&ack, again) == size && memcmp(again, bytes, size) == 0);
-		store_acked(sender, LANE, ack.base, ack.bitmap, ack.words);
-		for (unsigned i = 0; i < ack.refusals; i++)
-			store_refused(sender, LANE, ack.refused[i], 1);
-		require(sender->counts.acked <= next);
-		require(sender->counts.refused <= LINK_ACK_REFUSED_MAX);
+		take_ack(0, &ack);
+		require(senders[0]->counts.acked <= next[0]);
+		require(senders[0]->counts.refused <= LINK_ACK_REFUSED_MAX);
 	}
 	free(bytes);
 }
 
-/* Each packet: one byte length, one byte of flags and header length, then that many bytes twice. */
+/* Each packet: one byte length, one byte of flags, worker and header length, then that many bytes
+ * twice. */
 static void follow(const uint8_t *data, size_t size)
 {
 	uint8_t packet[2 * 255 + 64];
@@ -168,9 +182,10 @@ static void follow(const uint8_t *data, size_t size)
 		memset(packet, (int)(flags & 15), 64);
 		memcpy(packet + 64, data, len);
 		memcpy(packet + 64 + len, data, len);
-		transmit(packet, 64 + 2 * len, flags & 63, flags >> 6 & 1, flags & 0x80);
+		transmit(flags >> 1 & 1, packet, 64 + 2 * len, flags & 63, flags >> 6 & 1,
+			flags & 0x80);
 		if (flags & 1)
-			acknowledge();
+			acknowledge(flags >> 1 & 1);
 		data += len;
 		size -= len;
 	}
@@ -184,13 +199,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 3) {
 	case 0:
 		fill();
-		acknowledge();
+		acknowledge(0);
+		acknowledge(1);
 		expand(data + 1, size - 1);
-		acknowledge();
+		acknowledge(0);
 		break;
 	case 1:
 		fill();
-		take_ack(data + 1, size - 1);
+		read_ack(data + 1, size - 1);
 		break;
 	default:
 		follow(data + 1, size - 1);

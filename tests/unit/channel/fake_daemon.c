@@ -519,6 +519,7 @@ static int on_stores(void *context, const struct page_request *request, struct c
 		.oldest_ns = 90 * SECONDS,
 		.hits = 3000,
 		.misses = 1000,
+		.across = 200,
 		.hit_bytes = 4000000,
 		.saved_bytes = 3900000,
 		.kept = 4000,

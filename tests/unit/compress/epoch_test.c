@@ -91,7 +91,8 @@ static void set_up(struct codec_method method, uint64_t seed)
 			slots, slot, true);
 		store_memory_init(&store_rx->memory, zeros(store_memory_bytes(slots, slot, false)),
 			slots, slot, false);
-		store_tx->workers = store_rx->workers = 1;
+		store_senders_join(&store_tx, 1);
+		store_receivers_join(&store_rx, 1);
 		epoch_sender_init(
 			tx, zeros(epoch_memory_bytes(slots, true)), slots, dictionaries, store_tx);
 		epoch_receiver_init(

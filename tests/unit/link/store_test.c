@@ -53,12 +53,13 @@ static void set_up(void)
 	}
 	store_memory_init(&sender->memory, memory[0], SLOTS, slot, true);
 	store_memory_init(&receiver->memory, memory[1], SLOTS, slot, false);
-	sender->workers = receiver->workers = 1;
+	/* The last of three workers here and of two there; the others are not needed. */
+	store_senders_join((struct store_sender *const[]){sender, sender, sender}, 3);
+	store_receivers_join((struct store_receiver *const[]){receiver, receiver}, 2);
 	frames_paths(path, 4, 0, false);
-	for (unsigned e = 0; e < 2; e++) {
-		path[e].peer_workers = 3;
-		path[e].store_slots = SLOTS / 3;
-	}
+	path[0].peer_workers = 2;
+	path[1].peer_workers = 3;
+	path[0].store_slots = path[1].store_slots = SLOTS;
 	link_tx_init(&tx, LANE);
 	link_tx_init(&tx_back, LANE_BACK);
 }
@@ -216,9 +217,9 @@ static void test_vector(void)
 		}
 
 	/* The store's blob: a header, one token, literals. */
-	static const uint8_t blob[] = {STORE_HAS_HEADER, 1, /* flags, tokens */
-		0, 0, 3, 10, 0x02, 0x02, 'X', 'Y', /* 3 packets ago, bytes 1 and 9 differ */
-		0, 2, 0, 0, 2, 0, 20, 0, 40,	   /* 2 literals; 2 ago, from 20, 40 bytes */
+	uint8_t blob[] = {STORE_HAS_HEADER, 1,	   /* flags, tokens */
+		0, 0, 7, 10, 0x02, 0x02, 'X', 'Y', /* number 7, bytes 1 and 9 differ */
+		0, 2, 0, 0, 8, 0, 20, 0, 40,	   /* 2 literals; number 8, from 20, 40 bytes */
 		'a', 'b', 'c'};
 	uint8_t kept[64], out[64], expected[55];
 
@@ -237,7 +238,23 @@ static void test_vector(void)
 	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, blob, sizeof(blob), out, 53, 0), 0);
 	CU_ASSERT(memcmp(out, expected, 53) == 0);
 	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, blob, sizeof(blob), out, 54, 0), -EBADMSG);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 11, blob, sizeof(blob), out, 53, 0), -ENOENT);
+	blob[14] = 9; /* a number that has not come */
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, blob, sizeof(blob), out, 53, 0), -ENOENT);
+
+	/* The same of another lane, from worker 1 there to worker 0 here. */
+	static const uint8_t across[] = {STORE_LANES, 1, /* flags, tokens */
+		0, 1, 16, 0, 0, 8, 0, 20, 0, 40, /* 1 literal; lane 16, number 8, from 20, 40 */
+		'a', 'b'};
+
+	memcpy(expected, "a", 1);
+	memcpy(expected + 1, kept + 20, 40);
+	memcpy(expected + 41, "b", 1);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, across, sizeof(across), out, 42, 0), -ENOENT);
+	receiver->worker = 0;
+	store_receiver_start(receiver, 2, 3);
+	store_received(receiver, 1, 8, kept, sizeof(kept), 0);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, across, sizeof(across), out, 42, 0), 0);
+	CU_ASSERT(memcmp(out, expected, 42) == 0);
 }
 
 static void test_round_trip(void)
@@ -390,7 +407,7 @@ static void test_refusal(void)
 	for (unsigned i = 0; i < 50; i++)
 		send_one(i, 0);
 	acknowledge();
-	receiver->lane[LANE / LINK_WORKERS_MAX].slots[7].generation = 0;
+	receiver->lane[LANE / LINK_WORKERS_MAX].kept.slots[7].generation = 0;
 	/* The header refers to the flow's last frame, which is there. */
 	CU_ASSERT(send_one(7, DROP_LINK_NO_REFERENCE));
 	CU_ASSERT_EQUAL(receiver->counts.missing, 1);
