@@ -166,10 +166,12 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 	plan->class_compress = calloc(plan->classes_max, sizeof(*plan->class_compress));
 	plan->class_private = calloc(plan->classes_max, sizeof(*plan->class_private));
 	plan->class_pack = calloc(plan->classes_max, sizeof(*plan->class_pack));
+	plan->class_pack_wait_ns = calloc(plan->classes_max, sizeof(*plan->class_pack_wait_ns));
 	plan->class_codec = calloc(plan->classes_max, sizeof(*plan->class_codec));
 	if (plan->class_id_of == NULL || plan->class_index_of == NULL ||
 		plan->class_compress == NULL || plan->class_private == NULL ||
-		plan->class_pack == NULL || plan->class_codec == NULL)
+		plan->class_pack == NULL || plan->class_pack_wait_ns == NULL ||
+		plan->class_codec == NULL)
 		goto no_memory;
 	assign_class_ids(plan, previous);
 	plan->dry_runs = plan->compress == COMPRESS_DRY_RUN;
@@ -178,6 +180,11 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 		plan->class_private[plan->class_id_of[i]] = policy->classes[i].is_private;
 		plan->class_pack[plan->class_id_of[i]] =
 			policy->classes[i].pack && !policy->classes[i].is_private;
+		if (plan->class_pack[plan->class_id_of[i]] && policy->classes[i].compress) {
+			plan->class_pack_wait_ns[plan->class_id_of[i]] =
+				policy->classes[i].pack_wait_ns;
+			plan->pack_waits |= policy->classes[i].pack_wait_ns > 0;
+		}
 		plan->class_codec[plan->class_id_of[i]] = codec_of(&policy->classes[i]);
 		plan->dry_runs |= policy->classes[i].compress && policy->classes[i].dry_run;
 		plan->store_all |= policy->classes[i].compress && policy->classes[i].store_all;
@@ -226,6 +233,7 @@ void plan_free(void *arg)
 	free(plan->class_compress);
 	free(plan->class_private);
 	free(plan->class_pack);
+	free(plan->class_pack_wait_ns);
 	free(plan->class_codec);
 	free(plan);
 }

@@ -22,17 +22,19 @@ struct plan {
 	struct classifier *classifier; /* shared by plans with the same rules */
 	struct shaper_config *shaper[POLICY_BRIDGES_MAX][WAYS];
 	/* A class keeps its id from plan to plan for as long as its name exists. */
-	uint32_t classes_max;	  /* class ids, appliance.classes */
-	uint32_t *class_id_of;	  /* policy index -> class id */
-	int32_t *class_index_of;  /* class id -> policy index, -1: unused; [classes_max] */
-	uint32_t class_ids_given; /* ids from here on were never any class's */
-	bool *class_compress;	  /* by class id; [classes_max] */
-	bool *class_private;	  /* the same: its data is in no store */
-	bool *class_pack;	  /* the same: its packets may share frames */
+	uint32_t classes_max;	      /* class ids, appliance.classes */
+	uint32_t *class_id_of;	      /* policy index -> class id */
+	int32_t *class_index_of;      /* class id -> policy index, -1: unused; [classes_max] */
+	uint32_t class_ids_given;     /* ids from here on were never any class's */
+	bool *class_compress;	      /* by class id; [classes_max] */
+	bool *class_private;	      /* the same: its data is in no store */
+	bool *class_pack;	      /* the same: its packets may share frames */
+	uint32_t *class_pack_wait_ns; /* the same: and wait so long for others */
 	struct compress_class *class_codec; /* by class id, as configured; [classes_max] */
 	enum policy_compress compress;
-	bool dry_runs;	/* some class, or all of them */
-	bool store_all; /* some class */
+	bool dry_runs;	 /* some class, or all of them */
+	bool store_all;	 /* some class */
+	bool pack_waits; /* some class */
 	bool bypass;
 };
 

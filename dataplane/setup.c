@@ -301,6 +301,7 @@ static struct worker *make_worker(
 		w->owner_of[i] = (uint8_t)steer_owner((uint16_t)i, d->worker_count);
 	for (unsigned i = 0; i < d->port_count; i++)
 		w->context[i] = parse_context_of(d, policy, i, hash_seed);
+	w->hold_due_ns = UINT64_MAX;
 	w->can_be_woken = true;
 	return w;
 }

@@ -18,6 +18,7 @@
 #include "dataplane/worker.h"
 #include "dataplane/worker_cost.h"
 #include "dataplane/worker_encrypt.h"
+#include "dataplane/worker_hold.h"
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
 
@@ -223,6 +224,12 @@ static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		w->counters->stage[STAGE_TX].cycles += rte_rdtsc() - start;
 }
 
+void worker_depart(struct worker *w, struct rte_mbuf **pkts, unsigned n)
+{
+	if (n > 0)
+		transmit(w, pkts, stage_compress(w, pkts, n));
+}
+
 /* Packets that a port left behind in its buffers are pushed once more when nothing else comes. */
 static void kick_ports(const struct worker *w)
 {
@@ -255,11 +262,11 @@ static unsigned stage_schedule(struct worker *w)
 			if (n == 0)
 				continue;
 			uint32_t cost = cost_of(w, pkts, n);
-			if (way == WAY_UP)
-				n = stage_compress(w, pkts, n);
-			transmit(w, pkts, n);
-			cost_end(w, &mark, cost, n);
 			total += n;
+			if (way == WAY_UP)
+				n = worker_hold(w, pkts, n);
+			worker_depart(w, pkts, n);
+			cost_end(w, &mark, cost, n);
 		}
 	}
 	return total;
@@ -334,8 +341,8 @@ static void carry(struct worker *w, struct rte_mbuf **received, unsigned count, 
 	uint32_t cost = cost_of(w, pkts, n);
 	stage_measure(w, pkts, n);
 	n = stage_queue(w, pkts, n, out);
-	n = stage_compress(w, out, n);
-	transmit(w, out, n);
+	n = worker_hold(w, out, n);
+	worker_depart(w, out, n);
 	cost_end(w, mark, cost, n);
 }
 
@@ -366,11 +373,14 @@ static unsigned poll_once(struct worker *w)
 
 	const struct plan *plan = __atomic_load_n(&d->plan, __ATOMIC_ACQUIRE);
 	const struct links *links = __atomic_load_n(&d->links, __ATOMIC_ACQUIRE);
-	if (unlikely(plan != w->plan || w->adopting))
+	if (unlikely(plan != w->plan || w->adopting)) {
+		worker_release(w, UINT64_MAX); /* under the plan that they have come by */
 		adopt(w, plan);
+	}
 	w->links = links;
 	w->sampling = (w->rounds++ + w->sample_salt) % SAMPLE_ROUNDS == 0;
 
+	moved += worker_release(w, w->now_ns);
 	/* As much as the other workers may have given us in a round of theirs: who receives more
 	 * than the owners take would only fill the rings. */
 	for (unsigned i = 0; d->worker_count > 1 && i <= w->rx_count; i++) {
@@ -429,6 +439,8 @@ static void rest(struct worker *w)
 				sleep_ns = next_ns - w->now_ns;
 		}
 	}
+	if (w->hold_due_ns - w->now_ns < sleep_ns)
+		sleep_ns = w->hold_due_ns - w->now_ns;
 	rte_rcu_qsbr_thread_offline(w->daemon->rcu, w->index);
 	struct timespec ts = {.tv_nsec = (long)sleep_ns};
 	if (w->can_be_woken)
@@ -493,6 +505,8 @@ int worker_run(void *arg)
 			rest(w);
 		round_tsc = rte_rdtsc();
 	}
+	worker_release(w, UINT64_MAX);
+	stage_tx(w);
 	rte_rcu_qsbr_thread_offline(rcu, w->index);
 	rte_rcu_qsbr_thread_unregister(rcu, w->index);
 	return 0;

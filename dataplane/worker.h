@@ -99,6 +99,16 @@ struct worker_peer {
 	struct histogram ipdv; /* size of the change of delay from packet to packet, ns */
 };
 
+#define HOLDS 8u /* of a worker */
+
+/* Packets that wait for others to share a frame with: worker_hold.h. */
+struct worker_hold {
+	unsigned count;
+	uint32_t bytes;
+	uint64_t due_ns;
+	struct rte_mbuf *pkts[LINK_PACK_MAX];
+};
+
 struct worker {
 	/* Set at start, then read only. */
 	struct daemon *daemon;
@@ -131,8 +141,10 @@ struct worker {
 	struct worker_codecs *codecs[POLICY_BRIDGES_MAX]; /* by class id; control thread reads */
 	struct codec *codec;
 	struct governor governor; /* the control thread reads */
-	uint64_t ack_due_ns;	  /* of the stores: worker_acknowledge() */
-	uint64_t too_big_ns;	  /* when a LAN host was last told that its packet is too big */
+	struct worker_hold hold[HOLDS];
+	uint64_t hold_due_ns; /* the first of them; UINT64_MAX: none */
+	uint64_t ack_due_ns;  /* of the stores: worker_acknowledge() */
+	uint64_t too_big_ns;  /* when a LAN host was last told that its packet is too big */
 	struct {
 		bool is_to_keep;
 		uint32_t seq;

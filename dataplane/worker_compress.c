@@ -27,12 +27,6 @@ struct sending {
 	uint8_t number; /* and its codec */
 };
 
-/* With no peer to say what it understands, or by the class's wish, everything is only counted. */
-static inline bool is_dry_run(const struct plan *plan, uint32_t class_id)
-{
-	return plan->compress == COMPRESS_DRY_RUN || plan->class_codec[class_id].dry_run;
-}
-
 /* How to compress a packet that is worth it, after a look for its flow's dictionary if that is due.
  */
 static struct codec_method choose_method(struct worker *w, const struct sending *s)
@@ -199,7 +193,8 @@ static enum reason begin_sending(struct worker *w, struct rte_mbuf *m, struct se
 	const struct pkt *p = pkt_of(m);
 	enum reason reason = REASON_NONE;
 
-	*s = (struct sending){.m = m, .dry = is_dry_run(w->plan, p->class_id), .path = &dry_path};
+	*s = (struct sending){
+		.m = m, .dry = worker_is_dry_run(w->plan, p->class_id), .path = &dry_path};
 	if (!s->dry) {
 		s->peer = p->flow->peer - 1u;
 		s->path = &w->links->path[s->peer];
@@ -334,13 +329,6 @@ static unsigned close_gaps(struct rte_mbuf **pkts, unsigned n)
 	return kept;
 }
 
-/* Whether the codecs are to be tried on a packet. */
-static inline bool is_to_compress(const struct plan *plan, const struct pkt *p)
-{
-	return plan->compress != COMPRESS_OFF && plan->class_compress[p->class_id] &&
-	       p->flags & PKT_IP && (p->flow->peer != 0 || is_dry_run(plan, p->class_id));
-}
-
 unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
 	uint64_t start = stage_begin(w);
@@ -353,7 +341,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		if (pkts[i] == NULL)
 			continue;
 		const struct pkt *p = pkt_of(pkts[i]);
-		bool compress = is_to_compress(plan, p), seal = worker_wants_sealed(w, p);
+		bool compress = worker_is_to_compress(plan, p), seal = worker_wants_sealed(w, p);
 		enum reason reason = REASON_NONE;
 		struct rte_mbuf *out = NULL;
 
@@ -364,7 +352,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			struct worker_class *c = &w->classes[p->bridge][WAY_UP][p->class_id];
 			unsigned together = 0;
 
-			if (plan->class_pack[p->class_id] && !is_dry_run(plan, p->class_id))
+			if (plan->class_pack[p->class_id] && !worker_is_dry_run(plan, p->class_id))
 				together = worker_pack(w, pkts + i, n - i, c);
 			if (together > 0) {
 				tried += together - 1;

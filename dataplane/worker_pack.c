@@ -211,6 +211,33 @@ static struct pack_estimate *estimate_of(
 	return fc->state == FLOW_CODEC_ON && path->store_slots == 0 ? &fc->pack : NULL;
 }
 
+/* Blobs of frames with several packets have at most so many bytes. */
+static uint32_t room_of(const struct link_path *path)
+{
+	return path->path_mtu - link_overhead_bytes(path) - link_trailer_bytes(path);
+}
+
+static bool does_pack(const struct worker *w, const struct link_path *path)
+{
+	return path->alive && path->packs && !path->transparent && w->governor.step == 0;
+}
+
+uint32_t worker_pack_bytes(const struct worker *w, const struct rte_mbuf *m,
+	const struct link_path *path, struct worker_class *c)
+{
+	if (!is_small(m) || !does_pack(w, path) || worker_may_link(w, m, path) != REASON_NONE)
+		return 0;
+	return pack_most(estimate_of(path, m, c), room_of(path));
+}
+
+bool worker_packs_with(
+	const struct worker *w, const struct rte_mbuf *first, const struct rte_mbuf *m)
+{
+	const struct link_path *path = &w->links->path[pkt_of(first)->flow->peer - 1u];
+
+	return goes_the_same_way(w, path, first, m) && is_same_domain(first, m);
+}
+
 /* Is there anything behind it in the burst that could go with it? */
 static bool has_company(struct rte_mbuf **pkts, unsigned n)
 {
@@ -233,15 +260,13 @@ unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struc
 	uint32_t most, room;
 	uint8_t number;
 
-	if (n < LINK_PACK_MIN || !path->alive || !path->packs || path->transparent ||
-		w->governor.step > 0)
+	if (n < LINK_PACK_MIN || !does_pack(w, path))
 		return 0;
 	estimate = estimate_of(path, pkts[0], c);
 	if (estimate == NULL ||
 		(w->spare == NULL && (w->spare = rte_pktmbuf_alloc(w->daemon->pool)) == NULL))
 		return 0;
-	most = pack_expected(
-		estimate, path->path_mtu - link_overhead_bytes(path) - link_trailer_bytes(path));
+	most = pack_expected(estimate, room_of(path));
 	if (most < pkts[0]->pkt_len || !has_company(pkts, n))
 		return 0;
 	select_packets(w, path, pkts, n, most, &s);

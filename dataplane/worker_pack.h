@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What worker_compress.c has of packing (link/pack.h): several packets of a burst into one link frame,
- * and those of a frame that came out of it again. Worker threads only.
+ * What worker_compress.c has of packing (link/pack.h): several packets of a burst into one link
+ * frame, and those of a frame that came out of it again. Worker threads only.
  */
 #ifndef SLUICE_WORKER_PACK_H
 #define SLUICE_WORKER_PACK_H
@@ -17,6 +17,15 @@ static_assert(LINK_PACK_MAX <= BURST, "what is in a frame is a burst at most");
  * another one of its flow.
  */
 unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struct worker_class *c);
+
+/* How many bytes of packets like `m`, which is small and leaves for this path, one frame is likely
+ * to take; 0: they do not share frames now. c: of its class. */
+uint32_t worker_pack_bytes(const struct worker *w, const struct rte_mbuf *m,
+	const struct link_path *path, struct worker_class *c);
+
+/* May the small packets `first` and `m`, which leave for a live peer, share a frame? */
+bool worker_packs_with(
+	const struct worker *w, const struct rte_mbuf *first, const struct rte_mbuf *m);
 
 /*
  * Decode the frame `in`, of which link_is_packed(), into as many packets as are in it: *n of out[],

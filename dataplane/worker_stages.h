@@ -78,6 +78,21 @@ unsigned stage_decode(struct worker *w, struct rte_mbuf **pkts, unsigned n, unsi
  * Returns how many packets it holds now. */
 unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n);
 
+/* Whether the codecs are to be tried on a packet; only to count what they would save? */
+static inline bool worker_is_dry_run(const struct plan *plan, uint32_t class_id)
+{
+	return plan->compress == COMPRESS_DRY_RUN || plan->class_codec[class_id].dry_run;
+}
+
+static inline bool worker_is_to_compress(const struct plan *plan, const struct pkt *p)
+{
+	return plan->compress != COMPRESS_OFF && plan->class_compress[p->class_id] &&
+	       p->flags & PKT_IP && (p->flow->peer != 0 || worker_is_dry_run(plan, p->class_id));
+}
+
+/* compress, and the first half of tx. pkts[] has room for SEALED_MAX. */
+void worker_depart(struct worker *w, struct rte_mbuf **pkts, unsigned n);
+
 /* Whether a packet may go through the link at all; REASON_NONE: it may. */
 enum reason worker_may_link(
 	const struct worker *w, const struct rte_mbuf *m, const struct link_path *path);

@@ -81,7 +81,8 @@ const struct command commands[] = {
 		"[colour-aware on|off] [green pass|drop|DSCP] [yellow pass|drop|DSCP] [red "
 		"pass|drop|DSCP] [compress on|off] "
 		"[dry-run on|off] [codec auto|lz4|zstd] [acceleration N] [zstd-level N] "
-		"[history on|off] [store-all on|off] [private on|off] [pack on|off]",
+		"[history on|off] [store-all on|off] [private on|off] [pack on|off] "
+		"[pack-wait TIME|none]",
 		"Change a class at once, until the next policy apply or restart. Words and values "
 		"are those of the configuration file; on is true there, off is false.",
 		cmd_set_class},

@@ -27,7 +27,7 @@ static const struct word class_words[] = {{"rate", true, "none"}, {"ceil", true,
 	{"red", false, NULL}, {"compress", false, NULL}, {"dry-run", false, NULL},
 	{"codec", false, NULL}, {"acceleration", false, NULL}, {"zstd-level", false, NULL},
 	{"history", false, NULL}, {"store-all", false, NULL}, {"private", false, NULL},
-	{"pack", false, NULL}};
+	{"pack", false, NULL}, {"pack-wait", true, "none"}};
 
 static const struct word link_words[] = {{"up", true, "unlimited"}, {"down", true, "unlimited"},
 	{"up-min", true, "none"}, {"down-min", true, "none"}, {"overhead", false, NULL},

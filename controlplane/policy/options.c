@@ -173,6 +173,8 @@ static const struct option class[] = {
 	{"store_all", OPTION_BOOL, C(store_all), .fallback = "false", .per_flow = true},
 	{"private", OPTION_BOOL, C(is_private), .fallback = "false", .per_flow = true},
 	{"pack", OPTION_BOOL, C(pack), .fallback = "true", .per_flow = true},
+	{"pack_wait", OPTION_TIME, C(pack_wait_ns), .min = 1000, .max = 200000, .empty = "none",
+		.fallback = "none", .per_flow = true},
 };
 
 #define M(member) FIELD(policy_match, member)

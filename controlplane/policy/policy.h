@@ -147,6 +147,7 @@ struct policy_class {
 	bool store_all;	 /* the store has what does not compress, too */
 	bool is_private; /* its data serves no other packet's compression */
 	bool pack;	 /* several packets in one link frame, where that makes them smaller */
+	uint32_t pack_wait_ns; /* small ones wait so long for others, 0: not at all */
 	struct policy_police_options police;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What compress/ keeps per flow: does compressing it pay, and with which dictionary? Zeroed in a
- * new flow; decide.c alone writes it, but for store_misses and pack, on the flow's worker. */
+ * new flow; decide.c alone writes it, but for store_misses, pack and is_held, on the flow's worker.
+ */
 #ifndef SLUICE_COMPRESS_FLOW_CODEC_H
 #define SLUICE_COMPRESS_FLOW_CODEC_H
 
@@ -18,7 +19,8 @@ struct flow_codec {
 	uint8_t dictionary : 4;	  /* id, 0: none helps */
 	uint8_t looks : 4;	  /* times that a dictionary was looked for */
 	uint8_t store_misses;	  /* packets in a row of which the store had nothing: store_tx.c */
-	uint16_t look_in;	  /* tries until the next time */
+	uint16_t look_in : 15;	  /* tries until the next time */
+	uint16_t is_held : 1;	  /* a packet waits for others: worker_hold.c */
 	struct pack_estimate pack;
 	uint64_t saved_bytes; /* on the wire, over the flow's life */
 };

@@ -142,8 +142,9 @@ static bool evict(struct flow_table *t, const uint32_t *buckets, unsigned n, uin
 		struct bucket *b = &t->buckets[buckets[oldest / SLOTS]];
 		const struct flow *f = &t->records[b->record[oldest % SLOTS]];
 
-		/* Earlier packets of this burst may point to what was seen in this millisecond. */
-		if (!has_queue(f) && f->last_seen_ms != now_ms) {
+		/* Packets of this burst, and those that pack_wait holds back, may point to what was
+		 * seen in this millisecond or the last. */
+		if (!has_queue(f) && now_ms - f->last_seen_ms > 1) {
 			flow_table_remove_slot(t, b, (unsigned)oldest % SLOTS);
 			count(&t->stats.evicted, 1);
 			return true;

@@ -6,9 +6,9 @@
 
 Many small datagrams of several flows go both ways through two appliances, in bursts, with packing
 and without: every one arrives as it was sent and in its flow's order, and the emulator, which knows
-nothing of packing, has had fewer frames and fewer bytes. Then it loses, doubles and reorders frames:
-what arrives is still what was sent, once, and both appliances' counts of frames are the emulator's.
-Last a download by kernel TCP, whose acknowledgements share frames on their way back.
+nothing of packing, has had fewer frames and fewer bytes. Datagrams that come one by one share frames
+where their class has pack_wait. Then the emulator loses, doubles and reorders frames: what arrives is
+still what was sent, once, and both appliances' counts of frames are the emulator's. Last a download by kernel TCP, whose acknowledgements share frames on their way back.
 """
 import hashlib
 import select
@@ -23,6 +23,8 @@ FLOWS = 6
 PORT = 6000
 BURST = 8        # datagrams of each flow in a row
 ROUNDS = 150
+ONE_BY_ONE = 2000
+PACE = 50e-6     # seconds between two datagrams of which none has company
 SO_RCVBUFFORCE = 33  # Linux: beyond net.core.rmem_max
 IMPAIR = "loss 2% link duplicate 1% link reorder 3% by 5 link"
 SIZE = 3 << 20
@@ -124,13 +126,13 @@ def wire(lab):
             for key in ("received", "received_bytes")]
 
 
-def apply(lab, pack):
-    """The policy with packing switched on or off."""
+def apply(lab, pack, wait="none"):
+    """The policy with packing switched on or off, and how long packets wait for others."""
     for site in "ab":
         with open(f"{lab.state}/{site}.conf", encoding="ascii") as file:
             text = replace_once(file.read(), '"lab.key"', f'"{lab.state}/lab.key"')
-        if not pack:
-            text = replace_once(text, r"    compress = true; \}", "    compress = true; pack = false; }")
+        options = f'pack = {"true" if pack else "false"}; pack_wait = "{wait}";'
+        text = replace_once(text, r"    compress = true; \}", f"    compress = true; {options} }}")
         lab.ctl(site, "policy", "apply", lab.write(f"apply-{site}.conf", text))
 
 
@@ -192,6 +194,42 @@ def smaller(lab):
     need(wire_bytes < bytes_alone * 0.85, f"{wire_bytes} bytes, {bytes_alone} alone")
     return (f"{count} datagrams: {frames} frames of {wire_bytes} bytes, "
             f"alone {frames_alone} of {bytes_alone}")
+
+
+def one_by_one(lab, datagrams, count):
+    """Sends datagrams both ways, a moment apart; the frames that the emulator has had of them."""
+    frames, steps = wire(lab)[0], lab.busy_steps()
+    for number in range(count):
+        for site, sockets in datagrams.senders.items():
+            until = time.perf_counter() + PACE
+            flow = number % FLOWS
+            sockets[flow].send(payload(flow, datagrams.next))
+            datagrams.sent[site] += 1
+            while time.perf_counter() < until:
+                pass
+        datagrams.next += 1
+        if number % 50 == 0:
+            datagrams.drain(0.001)
+    datagrams.drain(1)
+    if lab.busy_steps() != steps:
+        raise Disturbed
+    return wire(lab)[0] - frames
+
+
+def waits(lab):
+    """Datagrams that come one by one share frames where they may wait."""
+    datagrams = Datagrams(lab)
+    try:
+        apply(lab, True)
+        alone = one_by_one(lab, datagrams, ONE_BY_ONE)
+        apply(lab, True, "200 us")
+        together = one_by_one(lab, datagrams, ONE_BY_ONE)
+        need_whole(datagrams)
+    finally:
+        datagrams.close()
+        apply(lab, True)
+    need(together < alone * 0.8, f"{together} frames, {alone} without waiting")
+    return f"{2 * ONE_BY_ONE} datagrams in {together} frames, {alone} without waiting"
 
 
 def impaired(lab):
@@ -269,6 +307,7 @@ def main():
         lab.wait_peers_up()
         lab.http_server()
         check("fewer frames and bytes, the same packets", undisturbed, smaller, lab)
+        check("packets that wait for others", undisturbed, waits, lab)
         check("lost, doubled and reordered frames", impaired, lab)
         check("a download", undisturbed, download, lab)
         check("a download at 1 % loss", lossy_download, lab)

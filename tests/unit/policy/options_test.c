@@ -159,6 +159,8 @@ static const struct option_case cases[] = {
 	{"classes", "store_all", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "private", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "pack", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	{"classes", "pack_wait", {"\"none\"", "\"1 us\"", "\"200 us\""},
+		{"\"0 us\"", "\"201 us\"", "100", "true", "\"\""}},
 
 	{"rules", "match", {"{ }", "{ dport = 5; }"}, {"5", "( )", "\"x\"", "true"}},
 	{"rules", "class", {"\"default\"", "\"c\""}, {"\"d\"", "\"\"", "0", "true"}},

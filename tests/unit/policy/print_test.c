@@ -180,6 +180,7 @@ static void random_class(struct policy *p, uint32_t i)
 	c->store_all = often();
 	c->is_private = often();
 	c->pack = often();
+	c->pack_wait_ns = often() ? (uint32_t)within(1000, 200000) : 0;
 	random_police(&c->police);
 }
 
@@ -387,6 +388,7 @@ static void compare_classes(const struct policy_class *a, const struct policy_cl
 	SAME(store_all);
 	SAME(is_private);
 	SAME(pack);
+	SAME(pack_wait_ns);
 	SAME(police.mode);
 	SAME(police.colour_aware);
 	SAME(police.action);
