@@ -84,8 +84,11 @@ def kind(frame):
     """What a frame is to the listener: "tunnel", "plain" (any other IP packet) or "other"."""
     ethertype = struct.unpack_from("!H", frame, 12)[0]
     if ethertype == ETH_P_IPV6:
-        # Neighbour discovery has no router to cross.
-        return "other" if frame[20] == 58 and 133 <= frame[54] <= 137 else "plain"
+        # Neighbour discovery and who listens to what (RFC 3810) have no router to cross. The latter
+        # a kernel says whenever it likes.
+        to_all_here = frame[38:40] == b"\xff\x02"
+        is_neighbour_discovery = frame[20] == 58 and 133 <= frame[54] <= 137
+        return "other" if to_all_here or is_neighbour_discovery else "plain"
     if ethertype != ETH_P_IP:
         return "other"
     ends = {socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])}
