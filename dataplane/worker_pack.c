@@ -227,7 +227,7 @@ uint32_t worker_pack_bytes(const struct worker *w, const struct rte_mbuf *m,
 {
 	if (!is_small(m) || !does_pack(w, path) || worker_may_link(w, m, path) != REASON_NONE)
 		return 0;
-	return pack_most(estimate_of(path, m, c), room_of(path));
+	return pack_expected(estimate_of(path, m, c), room_of(path));
 }
 
 bool worker_packs_with(

@@ -11,19 +11,14 @@ static uint8_t share_of(uint32_t len, uint32_t blob_len)
 	return (uint8_t)(share > PACK_SHARE_LEAST ? share : PACK_SHARE_LEAST);
 }
 
-uint32_t pack_most(const struct pack_estimate *e, uint32_t room)
-{
-	/* A sixteenth is left for packets that compress less well than the last ones. */
-	return e->share == 0 || e->skip > 0 ? 0 : (room - room / 16) * PACK_SHARE / e->share;
-}
-
 uint32_t pack_expected(struct pack_estimate *e, uint32_t room)
 {
 	if (e->skip > 0) {
 		e->skip--;
 		return 0;
 	}
-	return pack_most(e, room);
+	/* A sixteenth is left for packets that compress less well than the last ones. */
+	return e->share == 0 ? 0 : (room - room / 16) * PACK_SHARE / e->share;
 }
 
 /* Let so many packets go by themselves. */

@@ -32,9 +32,6 @@ static_assert(sizeof(struct pack_estimate) == 2, "two bytes of flow_codec.h");
  * every packet that could begin a pack. */
 uint32_t pack_expected(struct pack_estimate *e, uint32_t room);
 
-/* The same, of packets that are still to come. */
-uint32_t pack_most(const struct pack_estimate *e, uint32_t room);
-
 /* Are these packets, of `len` original bytes, likely to give a blob of at most `room` bytes? If not
  * they go by themselves, and the estimate falls a little: one that was too high must not stay. */
 bool pack_is_worth(struct pack_estimate *e, unsigned packets, uint32_t len, uint32_t room);

@@ -296,11 +296,13 @@ uint64_t store_oldest_ns(const struct store_sender *s, uint64_t now_ns);
 
 /*
  * Rebuild a packet of original_len bytes, which came with number `seq`, from any bytes at all.
+ * session_id: the peers' newest session, or that before, as far as is known. This worker need not
+ * have begun with it: what others of its team have received may be all that is needed.
  * Never reads outside blob[0..len) and what is kept, never writes outside out[0..original_len). 0;
  * -EBADMSG: no valid blob; -ENOENT: refers to a packet that is not kept; the sender will be told.
  */
-int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *blob,
-	uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns);
+int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, uint32_t seq,
+	const uint8_t *blob, uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns);
 
 /* Keep a verified packet of the lane. */
 void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *bytes,

@@ -12,7 +12,8 @@
 /* A frame of references that is being rebuilt. */
 struct frame {
 	struct store_receiver *r;
-	unsigned lane; /* of the receiver */
+	unsigned lane;	     /* of the receiver */
+	uint32_t session_id; /* that it is of, or of the one before */
 	uint32_t seq;
 	uint64_t now_ns;
 };
@@ -42,15 +43,21 @@ static int refuse(const struct frame *f, uint32_t reference)
 static bool kept_of(const struct frame *f, uint8_t lane, struct store_kept *kept)
 {
 	unsigned worker = lane % STORE_WORKERS;
+	const struct store_receiver *r;
+	uint32_t session_id;
 
 	if (lane == lane_of(f)) {
 		*kept = f->r->lane[f->lane].kept;
 		kept->newest = f->seq;
-		return true;
+		return kept->count > 0;
 	}
-	return worker < f->r->workers &&
-	       store_look_over(&f->r->team[worker]->lane[lane / STORE_WORKERS].kept,
-		       &f->r->team[worker]->session_id, f->r->session_id, kept) &&
+	if (worker >= f->r->workers)
+		return false;
+	r = f->r->team[worker];
+	session_id = __atomic_load_n(&r->session_id, __ATOMIC_RELAXED);
+	return session_id != 0 && (session_id == f->session_id || session_id == f->r->session_id) &&
+	       store_look_over(
+		       &r->lane[lane / STORE_WORKERS].kept, &r->session_id, session_id, kept) &&
 	       kept->count > 0;
 }
 
@@ -146,16 +153,17 @@ static int expand_tokens(const struct frame *f, const struct tokens *t, const ui
 	return 0;
 }
 
-int store_expand(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *blob,
-	uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns)
+int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, uint32_t seq,
+	const uint8_t *blob, uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns)
 {
-	const struct frame f = {.r = r, .lane = lane, .seq = seq, .now_ns = now_ns};
+	const struct frame f = {
+		.r = r, .lane = lane, .session_id = session_id, .seq = seq, .now_ns = now_ns};
 	const uint8_t *end = blob + len, *at = blob + 2, *literals;
 	uint32_t header = 0, copied = 0, literals_len;
 	struct tokens tokens;
 	int rc;
 
-	if (r->lane[lane].kept.count == 0 || len < 2 || original_len > STORE_PACKET_MAX ||
+	if (len < 2 || original_len > STORE_PACKET_MAX ||
 		blob[0] & ~(STORE_HAS_HEADER | STORE_LZ4 | STORE_LANES))
 		return -EBADMSG;
 	if (blob[0] & STORE_HAS_HEADER) {

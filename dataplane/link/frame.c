@@ -493,8 +493,8 @@ int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_
 		}
 		if (store == NULL)
 			return -DROP_LINK_BAD_SHIM;
-		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, shim.seq, blob, blob_len,
-			inner, shim.original_len, now_ns);
+		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, session_id, shim.seq, blob,
+			blob_len, inner, shim.original_len, now_ns);
 		if (rc != 0)
 			return rc == -ENOENT ? -DROP_LINK_NO_REFERENCE : -DROP_LINK_BAD_DATA;
 		break;

@@ -160,7 +160,8 @@ static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t f
 	int plain_len = LZ4_compress_fast_extState(
 		&state, (char *)frame, (char *)plain, (int)p.len, sizeof(plain), 1);
 	t[5] = __rdtsc();
-	if (blob_len > 0 && store_expand(receiver, worker, seq, blob, blob_len, out, p.len, 0) != 0)
+	if (blob_len > 0 &&
+		store_expand(receiver, worker, 1, seq, blob, blob_len, out, p.len, 0) != 0)
 		abort();
 	t[6] = __rdtsc();
 	if (blob_len > 0 && memcmp(out, frame, p.len) != 0)

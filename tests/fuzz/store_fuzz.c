@@ -110,7 +110,7 @@ static void transmit(unsigned worker, const uint8_t *bytes, uint32_t len, uint32
 	store_keep(sender, worker, &p, seq, 1);
 	if (!lost) {
 		if (n > 0) {
-			require(store_expand(receiver, worker, seq, blob, n, out, len, 1) == 0);
+			require(store_expand(receiver, worker, 1, seq, blob, n, out, len, 1) == 0);
 			require(memcmp(out, packet, len) == 0);
 		}
 		store_received(receiver, worker, seq, packet, len, 1);
@@ -145,7 +145,7 @@ static void expand(const uint8_t *data, size_t size)
 	out = malloc(original_len > 0 ? original_len : 1);
 	memcpy(blob, data + 2, size - 2);
 	rc = store_expand(
-		receivers[0], 0, next[0], blob, (uint32_t)(size - 2), out, original_len, 1);
+		receivers[0], 0, 1, next[0], blob, (uint32_t)(size - 2), out, original_len, 1);
 	require(rc <= 0);
 	free(blob);
 	free(out);

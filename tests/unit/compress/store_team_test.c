@@ -101,7 +101,7 @@ static int receive_packet(const struct transfer *t)
 
 	if (t->blob_len > 0)
 		rc = store_expand(
-			r, t->from, t->seq, t->blob, t->blob_len, out, t->packet.len, SECOND);
+			r, t->from, 1, t->seq, t->blob, t->blob_len, out, t->packet.len, SECOND);
 	else
 		memcpy(out, t->bytes, t->packet.len);
 	if (rc != 0)
@@ -212,6 +212,15 @@ static void test_sessions(void)
 	send_packet(&t, text, 1448, 2);
 	CU_ASSERT_EQUAL(t.blob_len, 0); /* both have begun with nothing */
 
+	/* A receiver that has nothing yet, of this session or any, has what the others have. */
+	set_up(2, 2, 4096);
+	send_text(0, 0, 1, &missing);
+	memset(receivers[1]->lane, 0, sizeof(receivers[1]->lane));
+	receivers[1]->session_id = 0;
+	send_packet(&t, text, 1448, 2);
+	CU_ASSERT(t.blob_len > 0);
+	CU_ASSERT_EQUAL(receive_packet(&t), 0);
+
 	set_up(2, 2, 4096);
 	send_text(0, 0, 1, &missing);
 	CU_ASSERT_EQUAL(missing, 0);
@@ -277,7 +286,7 @@ static void test_hostile(void)
 			p = store_put(p, seq, 3);
 			p = store_put(p, 0, 2);
 			store_put(p, sizeof(packet), 2);
-			CU_ASSERT_EQUAL(store_expand(receivers[1], 0, 9, blob, sizeof(blob), out,
+			CU_ASSERT_EQUAL(store_expand(receivers[1], 0, 1, 9, blob, sizeof(blob), out,
 						sizeof(out), 0),
 				is_there ? 0 : -ENOENT);
 			store_refused(senders[0], 1, STORE_REFERENCE(lane, seq), SECOND);

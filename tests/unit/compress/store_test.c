@@ -166,7 +166,7 @@ static void receive(const struct frame *f)
 		/* Of its size: ASan watches. */
 		memcpy(blob, f->blob, f->blob_len);
 		int rc = store_expand(
-			receiver, LANE, f->seq, blob, f->blob_len, out, f->len, w.now_ns);
+			receiver, LANE, 1, f->seq, blob, f->blob_len, out, f->len, w.now_ns);
 		free(blob);
 		CU_ASSERT(rc == 0 || rc == -ENOENT);
 		w.missing += rc != 0;
@@ -522,8 +522,8 @@ static void test_wrap(void)
 				len = store_encode(sender, LANE, &p, seq, codec, blob, PACKET);
 			CU_ASSERT_EQUAL(len > 0, round > 0);
 			if (len > 0) {
-				CU_ASSERT_EQUAL(
-					store_expand(receiver, LANE, seq, blob, len, out, 1448, 0),
+				CU_ASSERT_EQUAL(store_expand(receiver, LANE, 1, seq, blob, len, out,
+							1448, 0),
 					0);
 				CU_ASSERT(memcmp(out, p.bytes, 1448) == 0);
 			}
@@ -560,7 +560,7 @@ static void test_damage(void)
 		copy = realloc(copy, cut > 0 ? cut : 1);
 		out = realloc(out, HEADER + 1448);
 		int rc = store_expand(
-			receiver, LANE, w.next - 1, copy, cut, out, HEADER + 1448, w.now_ns);
+			receiver, LANE, 1, w.next - 1, copy, cut, out, HEADER + 1448, w.now_ns);
 		for (unsigned e = 0; e < 3; e++)
 			seen[e] += rc == errors[e];
 		CU_ASSERT(cut == len || rc != 0);
@@ -612,7 +612,7 @@ static void test_hostile(void)
 		p = store_put(p, cases[i].offset, 2);
 		p = store_put(p, cases[i].len, 2);
 		memcpy(p, "ab", 2);
-		CU_ASSERT_EQUAL(store_expand(receiver, LANE, 9, blob, sizeof(blob), out,
+		CU_ASSERT_EQUAL(store_expand(receiver, LANE, 1, 9, blob, sizeof(blob), out,
 					cases[i].original_len, 0),
 			cases[i].want);
 		free(out);

@@ -235,11 +235,11 @@ static void test_vector(void)
 	memcpy(expected + 10, "ab", 2);
 	memcpy(expected + 12, kept + 20, 40);
 	memcpy(expected + 52, "c", 1);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, blob, sizeof(blob), out, 53, 0), 0);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, blob, sizeof(blob), out, 53, 0), 0);
 	CU_ASSERT(memcmp(out, expected, 53) == 0);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, blob, sizeof(blob), out, 54, 0), -EBADMSG);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, blob, sizeof(blob), out, 54, 0), -EBADMSG);
 	blob[14] = 9; /* a number that has not come */
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, blob, sizeof(blob), out, 53, 0), -ENOENT);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, blob, sizeof(blob), out, 53, 0), -ENOENT);
 
 	/* The same of another lane, from worker 1 there to worker 0 here. */
 	static const uint8_t across[] = {STORE_LANES, 1, /* flags, tokens */
@@ -249,11 +249,12 @@ static void test_vector(void)
 	memcpy(expected, "a", 1);
 	memcpy(expected + 1, kept + 20, 40);
 	memcpy(expected + 41, "b", 1);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, across, sizeof(across), out, 42, 0), -ENOENT);
+	CU_ASSERT_EQUAL(
+		store_expand(receiver, 0, 1, 10, across, sizeof(across), out, 42, 0), -ENOENT);
 	receiver->worker = 0;
 	store_receiver_start(receiver, 2, 3);
 	store_received(receiver, 1, 8, kept, sizeof(kept), 0);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 10, across, sizeof(across), out, 42, 0), 0);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, across, sizeof(across), out, 42, 0), 0);
 	CU_ASSERT(memcmp(out, expected, 42) == 0);
 }
 
