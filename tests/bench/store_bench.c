@@ -226,7 +226,7 @@ static uint8_t *changed_of(const uint8_t *bytes, uint64_t len)
 int main(int argc, char **argv)
 {
 	uint64_t len = MADE, changed_len = MADE;
-	uint8_t *bytes, *changed, *noise = take(MADE);
+	uint8_t *bytes, *changed, *noise = take(MADE), *other = take(MADE);
 
 	make_stores();
 	if (argc > 1) {
@@ -247,10 +247,12 @@ int main(int argc, char **argv)
 	run("again", bytes, len, MSS, 1);
 	run("again, 16 flows", bytes, len, MSS, 16);
 	run("again, other segments", bytes, len, 1380, 1);
-	worker = 1;
-	run("again, other worker", bytes, len, MSS, 1);
-	worker = 0;
 	run("changed", changed, changed_len, MSS, 1);
+	data_fill(other, MADE, DATA_TEXT, 3);
+	run("other data, new", other, MADE, MSS, 1);
+	worker = 1;
+	run("again, other worker", other, MADE, MSS, 1);
+	worker = 0;
 	run("random, new", noise, MADE, MSS, 1);
 	run("random, again", noise, MADE, MSS, 1);
 	return 0;
