@@ -92,7 +92,7 @@ static uint64_t peer_bytes(const struct policy *policy)
 /* The stores of one worker. */
 static uint64_t stores_bytes(const struct policy *policy)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = worker_dry_store_bytes(policy);
 
 	for (unsigned i = 0; i < policy->peer_count; i++)
 		bytes += worker_store_bytes(policy, i);

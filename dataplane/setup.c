@@ -297,6 +297,12 @@ static struct worker *make_worker(
 		for (unsigned to = 0; to < LINK_WORKERS_MAX; to++)
 			link_tx_init(&w->peers[i].tx[to], (uint8_t)(index * LINK_WORKERS_MAX + to));
 	}
+	if (worker_dry_store_bytes(policy) > 0) {
+		void *store = take(d, worker_dry_store_bytes(policy));
+		if (store == NULL)
+			return NULL;
+		worker_dry_store_init(w, policy, store);
+	}
 	for (unsigned i = 0; i < 128; i++)
 		w->owner_of[i] = (uint8_t)steer_owner((uint16_t)i, d->worker_count);
 	for (unsigned i = 0; i < d->port_count; i++)
@@ -329,6 +335,8 @@ static int make_workers(struct daemon *d, const struct policy *policy, char *err
 	for (unsigned i = 0; i < policy->peer_count; i++)
 		if (worker_store_bytes(policy, i) > 0)
 			worker_stores_join(d->workers, d->worker_count, i);
+	if (worker_dry_store_bytes(policy) > 0)
+		worker_dry_stores_join(d->workers, d->worker_count);
 	deal_queues(d);
 	return 0;
 
@@ -473,6 +481,7 @@ static void free_worker(struct worker *w)
 		rte_free(w->peers[i].class_delay);
 		rte_free(w->peers[i].store_tx); /* the first of what was taken as one */
 	}
+	rte_free(w->dry_store);
 	flow_table_destroy(w->flows);
 	rte_free(w->codec);
 	rte_free(w->other);

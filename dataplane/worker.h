@@ -140,7 +140,10 @@ struct worker {
 	uint64_t wan_packets[POLICY_BRIDGES_MAX][WAYS], wan_bytes[POLICY_BRIDGES_MAX][WAYS];
 	struct worker_codecs *codecs[POLICY_BRIDGES_MAX]; /* by class id; control thread reads */
 	struct codec *codec;
-	struct governor governor; /* the control thread reads */
+	struct governor governor;	/* the control thread reads */
+	struct store_sender *dry_store; /* of dry runs; NULL: none */
+	uint32_t dry_next;		/* number of its next packet */
+	uint64_t dry_saved;		/* as worker_peer.store_saved */
 	struct worker_hold hold[HOLDS];
 	uint64_t hold_due_ns; /* the first of them; UINT64_MAX: none */
 	uint64_t ack_due_ns;  /* of the stores: worker_acknowledge() */

@@ -142,7 +142,7 @@ static void write_blob(struct worker *w, struct sending *s)
 	bool is_found = by_store(w, s);
 	struct codec_method method;
 
-	if (is_found && !worker_store_is_partial(w, s->peer))
+	if (is_found && !worker_store_is_partial(w, w->peers[s->peer].store_tx))
 		return;
 	method = choose_method(w, s);
 	if (is_found) {
@@ -153,6 +153,31 @@ static void write_blob(struct worker *w, struct sending *s)
 		s->len = by_history(w, s, method, s->blob, s->room, &s->number);
 	if (s->len == 0)
 		by_class(w, s, method);
+}
+
+/* What the blob of a dry run would be: of references to the store that there would be, or the
+ * class's codec. */
+static void write_dry(struct worker *w, struct sending *s)
+{
+	uint64_t start = rte_rdtsc();
+	uint32_t room = RTE_MIN(s->room, (uint32_t)sizeof(w->trial)), len;
+	bool is_found;
+
+	w->at_hand.is_to_keep = false;
+	len = room == 0 || s->inner_len == 0
+		      ? 0
+		      : worker_dry_store_encode(w, s->m, s->inner, s->inner_len, w->trial, room);
+	if (w->at_hand.is_to_keep)
+		count_codec(w, s, LINK_CODEC_STORE, len, start);
+	is_found = len > 0;
+	if (!is_found || worker_store_is_partial(w, w->dry_store))
+		by_class(w, s, choose_method(w, s));
+	is_found = is_found && (s->len == 0 || len < s->len);
+	if (is_found) {
+		s->number = LINK_CODEC_STORE;
+		s->len = len;
+	}
+	worker_dry_store_keep(w, is_found);
 }
 
 /* Does the store want the packet that is not worth compressing? What says that
@@ -225,7 +250,8 @@ static void count_saved(
 	c->compressed_bytes += s->m->pkt_len;
 	c->compressed_wire_bytes += wire_bytes;
 	if (s->number == LINK_CODEC_STORE && wire_bytes < s->m->pkt_len)
-		w->peers[s->peer].store_saved += s->m->pkt_len - wire_bytes;
+		*(s->dry ? &w->dry_saved : &w->peers[s->peer].store_saved) +=
+			s->m->pkt_len - wire_bytes;
 }
 
 /* Write the blob, if there is a way that pays, and let the flow learn from it. is_tried: not for
@@ -237,7 +263,7 @@ static void try_codecs(struct worker *w, struct sending *s, struct worker_class 
 	uint32_t wire_bytes, original_bytes;
 
 	if (s->dry)
-		by_class(w, s, choose_method(w, s));
+		write_dry(w, s);
 	else if (is_tried)
 		write_blob(w, s);
 	else

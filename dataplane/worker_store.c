@@ -15,6 +15,7 @@
 #include "dataplane/worker_epoch.h"
 #include "dataplane/worker_stages.h"
 
+static_assert(STORE_ACK_EVERY == 64, "a word of an acknowledgement");
 static_assert(STORE_ACK_WORDS <= LINK_ACK_WORDS_MAX && STORE_REFUSALS <= LINK_ACK_REFUSED_MAX,
 	"what is said fits");
 
@@ -112,8 +113,8 @@ void worker_store_init(struct worker_peer *peer, const struct policy *policy, un
 
 void worker_stores_join(struct worker *const workers[], unsigned count, unsigned peer)
 {
-	struct store_sender *tx[LINK_WORKERS_MAX];
-	struct store_receiver *rx[LINK_WORKERS_MAX];
+	struct store_sender *tx[LINK_WORKERS_MAX] = {0};
+	struct store_receiver *rx[LINK_WORKERS_MAX] = {0};
 
 	for (unsigned i = 0; i < count; i++) {
 		tx[i] = workers[i]->peers[peer].store_tx;
@@ -121,6 +122,44 @@ void worker_stores_join(struct worker *const workers[], unsigned count, unsigned
 	}
 	store_senders_join(tx, count);
 	store_receivers_join(rx, count);
+}
+
+/* Slots of a worker in dry runs: of the one way that they know. */
+static uint32_t dry_slots(const struct policy *policy)
+{
+	uint64_t bytes = ((uint64_t)policy->appliance.dry_run_store_mb << 20) /
+			 policy->appliance.worker_count;
+
+	return store_slots_in(bytes, slot_bytes(policy), true);
+}
+
+uint64_t worker_dry_store_bytes(const struct policy *policy)
+{
+	if (policy->appliance.dry_run_store_mb == 0)
+		return 0;
+	return whole_lines(sizeof(struct store_sender)) +
+	       store_memory_bytes(dry_slots(policy), slot_bytes(policy), true);
+}
+
+void worker_dry_store_init(struct worker *w, const struct policy *policy, void *memory)
+{
+	uint8_t *p = memory;
+
+	w->dry_store = (struct store_sender *)p;
+	store_memory_init(&w->dry_store->memory, p + whole_lines(sizeof(struct store_sender)),
+		dry_slots(policy), slot_bytes(policy), true);
+}
+
+void worker_dry_stores_join(struct worker *const workers[], unsigned count)
+{
+	struct store_sender *tx[LINK_WORKERS_MAX] = {0};
+
+	for (unsigned i = 0; i < count; i++)
+		tx[i] = workers[i]->dry_store;
+	store_senders_join(tx, count);
+	/* A peer like this box would have as many workers and slots: a lane each. */
+	for (unsigned i = 0; i < count; i++)
+		store_sender_start(tx[i], 1, count, UINT32_MAX);
 }
 
 /* ---- sending ---- */
@@ -160,46 +199,86 @@ static uint32_t service_of(const struct pkt *p)
 	return (uint32_t)XXH3_64bits_withSeed(k->addr[server], sizeof(k->addr[server]), seed) | 1;
 }
 
-uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
-	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
-	uint32_t room)
+/* Have the packet at hand. False: no store may have it. */
+static bool take_in_hand(
+	struct worker *w, const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len)
 {
 	const struct pkt *p = pkt_of(m);
-	const struct link_path *path = &w->links->path[peer];
-	const struct link_tx *tx = &w->peers[peer].tx[lane % LINK_WORKERS_MAX];
-	struct store_sender *s = w->peers[peer].store_tx;
 	struct store_packet *packet = &w->at_hand.packet;
-	uint32_t header = p->payload_off;
+	/* What of the header is among the bytes that cross the link. */
+	uint32_t header = p->payload_off - (uint32_t)(inner - rte_pktmbuf_mtod(m, const uint8_t *));
 
-	w->at_hand.is_to_keep = false;
 	w->at_hand.method = (struct codec_method){.number = CODEC_RAW};
-	if (s == NULL || path->store_slots == 0 || w->plan->class_private[p->class_id] ||
-		!domain_of(m, &packet->domain))
-		return 0;
-	if (s->session_id != path->session_id) {
-		store_sender_start(s, path->session_id, path->peer_workers, path->store_slots);
-		epoch_sender_start(w->peers[peer].epoch_tx);
-	}
-	/* What of it is among the bytes that cross the link. */
-	header -= (uint32_t)(inner - rte_pktmbuf_mtod(m, const uint8_t *));
+	w->at_hand.is_to_keep =
+		!w->plan->class_private[p->class_id] && domain_of(m, &packet->domain);
 	packet->bytes = inner;
 	packet->len = inner_len;
 	packet->header_len = RTE_MIN(header, inner_len);
 	packet->flow_hash = (uint32_t)p->hash;
 	packet->service_hash = service_of(p);
-	w->at_hand.is_to_keep = true;
-	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
-	/* A retransmission refers to nothing, but others may refer to it. */
-	if (!store_find(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq, &p->flow->codec) ||
-		p->flags & PKT_RETRANSMIT)
-		return 0;
-	return store_encode(s, lane % LINK_WORKERS_MAX, packet, w->at_hand.seq,
-		codec_compressor(w->codec), blob, room);
+	return w->at_hand.is_to_keep;
 }
 
-bool worker_store_is_partial(const struct worker *w, unsigned peer)
+/* Write it as references. Returns the length of the blob or 0. */
+static uint32_t encode(struct worker *w, struct store_sender *s, uint8_t lane,
+	const struct rte_mbuf *m, uint8_t *blob, uint32_t room)
 {
-	return w->peers[peer].store_tx->match.covered < w->at_hand.packet.len / 4 * 3;
+	const struct store_packet *packet = &w->at_hand.packet;
+	uint32_t seq = w->at_hand.seq;
+
+	/* A retransmission refers to nothing, but others may refer to it. */
+	if (!store_find(s, lane, packet, seq, &pkt_of(m)->flow->codec) ||
+		pkt_of(m)->flags & PKT_RETRANSMIT)
+		return 0;
+	return store_encode(s, lane, packet, seq, codec_compressor(w->codec), blob, room);
+}
+
+uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
+	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
+	uint32_t room)
+{
+	const struct link_path *path = &w->links->path[peer];
+	const struct link_tx *tx = &w->peers[peer].tx[lane % LINK_WORKERS_MAX];
+	struct store_sender *s = w->peers[peer].store_tx;
+
+	w->at_hand.is_to_keep = false;
+	if (s == NULL || path->store_slots == 0 || !take_in_hand(w, m, inner, inner_len))
+		return 0;
+	if (s->session_id != path->session_id) {
+		store_sender_start(s, path->session_id, path->peer_workers, path->store_slots);
+		epoch_sender_start(w->peers[peer].epoch_tx);
+	}
+	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
+	return encode(w, s, lane % LINK_WORKERS_MAX, m, blob, room);
+}
+
+uint32_t worker_dry_store_encode(struct worker *w, const struct rte_mbuf *m, const uint8_t *inner,
+	uint32_t inner_len, uint8_t *blob, uint32_t room)
+{
+	w->at_hand.is_to_keep = false;
+	if (w->dry_store == NULL || !take_in_hand(w, m, inner, inner_len))
+		return 0;
+	w->at_hand.seq = w->dry_next++;
+	return encode(w, w->dry_store, (uint8_t)w->index, m, blob, room);
+}
+
+void worker_dry_store_keep(struct worker *w, bool is_used)
+{
+	uint32_t seq = w->at_hand.seq;
+	uint64_t all = UINT64_MAX;
+
+	if (!w->at_hand.is_to_keep)
+		return;
+	if (!is_used)
+		store_spurn(w->dry_store);
+	store_keep(w->dry_store, w->index, &w->at_hand.packet, seq, w->now_ns);
+	if (seq % STORE_ACK_EVERY == STORE_ACK_EVERY - 1)
+		store_acked(w->dry_store, w->index, seq - (STORE_ACK_EVERY - 1), &all, 1);
+}
+
+bool worker_store_is_partial(const struct worker *w, const struct store_sender *s)
+{
+	return s->match.covered < w->at_hand.packet.len / 4 * 3;
 }
 
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)

@@ -35,8 +35,20 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
 	uint32_t room);
 
+/*
+ * The same of dry runs, w->dry_store, which has no peer: what is kept is taken for acknowledged a
+ * moment later. When worker_dry_store_keep() follows nothing has been sent; is_used: references
+ * would have been.
+ */
+uint64_t worker_dry_store_bytes(const struct policy *policy);
+void worker_dry_store_init(struct worker *w, const struct policy *policy, void *memory);
+void worker_dry_stores_join(struct worker *const workers[], unsigned count);
+uint32_t worker_dry_store_encode(struct worker *w, const struct rte_mbuf *m, const uint8_t *inner,
+	uint32_t inner_len, uint8_t *blob, uint32_t room);
+void worker_dry_store_keep(struct worker *w, bool is_used);
+
 /* Was the store of help with less than three quarters of that packet? */
-bool worker_store_is_partial(const struct worker *w, unsigned peer);
+bool worker_store_is_partial(const struct worker *w, const struct store_sender *s);
 
 /* The packet of the last worker_store_encode() has been encoded for the link, in whatever codec. */
 void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane);

@@ -484,7 +484,7 @@ struct governor_record {
 	uint64_t busy_packets; /* passed uncompressed meanwhile */
 };
 
-/* stores: one record per peer that has memory for repeated data. */
+/* stores: one record per peer that has memory for repeated data, last that of dry runs. */
 struct store_record {
 	char peer[CHANNEL_NAME_MAX];
 	uint64_t memory_bytes;	 /* of all workers, both ways */

@@ -155,6 +155,7 @@ static const struct column history_columns[] = {
 static int show_stores(struct cli *cli)
 {
 	struct rows rows = {.row_bytes = sizeof(struct store_row)}, records;
+	struct rows with_history = {.row_bytes = sizeof(struct store_row)};
 	struct page_request request = {0};
 
 	if (cli_list(cli, MESSAGE_STORES, &request, &records) != 0)
@@ -166,16 +167,23 @@ static int show_stores(struct cli *cli)
 			break;
 		row->r = *(const struct store_record *)rows_at(&records, i);
 		row->hit_rate = cli_share(row->r.hits, row->r.hits + row->r.misses);
+		if (row->r.histories > 0) { /* a dry run has none */
+			struct store_row *other = rows_add(&with_history);
+
+			if (other != NULL)
+				*other = *row;
+		}
 	}
 	if (rows.count > 0)
 		out_text(&cli->out, "\n");
 	if (rows.count > 0 || cli->out.json)
 		out_table(&cli->out, "stores", store_columns, COUNT_OF(store_columns), &rows, "");
-	if (rows.count > 0)
+	if (with_history.count > 0)
 		out_text(&cli->out, "\n");
-	if (rows.count > 0 || cli->out.json)
-		out_table(&cli->out, "histories", history_columns, COUNT_OF(history_columns), &rows,
-			"");
+	if (with_history.count > 0 || cli->out.json)
+		out_table(&cli->out, "histories", history_columns, COUNT_OF(history_columns),
+			&with_history, "");
+	rows_free(&with_history);
 	rows_free(&rows);
 	rows_free(&records);
 	return 0;

@@ -85,6 +85,8 @@ static const struct option appliance[] = {
 	{"hosts", OPTION_INT, A(hosts), .max = 4194304, .fallback = "65536"},
 	{"distributions", OPTION_INT, A(distributions), .min = 1, .max = POLICY_CLASSES_MAX,
 		.fallback = "1024"},
+	{"dry_run_store", OPTION_MEMORY, A(dry_run_store_mb), .min = 16, .max = 65536,
+		.empty = "none", .fallback = "none"},
 	{"mtu", OPTION_INT, A(mtu), .min = 1500, .max = 9000, .fallback = "1500"},
 	{"group", OPTION_NAME, A(group), .empty = "", .fallback = ""},
 };

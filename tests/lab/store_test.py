@@ -9,7 +9,7 @@ and with 1 % of it: what arrives is the file, the second time costs at most a te
 headers counted, and no packet is undecodable because another one was lost. An appliance that is
 killed in between begins anew, and so does the store. What one worker has carried serves the others
 of its end. VLAN tags and classes that are private keep what they carry to themselves. With store_all
-that holds for files that do not compress, too.
+that holds for files that do not compress, too. A dry run foretells what a store saves.
 """
 import hashlib
 import os
@@ -245,6 +245,54 @@ def two_workers():
         return undisturbed(other_worker, lab)
 
 
+def dry_config(site, text):
+    """Both kinds of store, of the same size for each way."""
+    return replace_once(config(site, text), r"^appliance = \{\n",
+                        'appliance = {\n  dry_run_store = "16 MiB";\n')
+
+
+def foretold(lab):
+    """What a dry run says that a store would save, against what one does save then."""
+    def saved(name, data):
+        """Parts of what the server sends, twice: what its appliance says that is left of each."""
+        left = []
+        lab.make_file(name, data)
+        for _ in range(2):
+            before = web(lab)
+            download(lab, name, data)
+            settled(lab)
+            now = web(lab)
+            left.append((now["compressed_out_bytes"] - before["compressed_out_bytes"]) /
+                        (now["compressed_in_bytes"] - before["compressed_in_bytes"]))
+        return left
+
+    def web(lab):
+        return next(row for row in lab.ctl("b", "show", "compression")["compression"]
+                    if row["class"] == "web")
+
+    def settled(lab):
+        wait_for(10, "acknowledgements", lambda: all(
+            row["unacknowledged"] <= max(64, row["kept"] * 0.05)
+            for row in lab.ctl("b", "show", "compression")["stores"]), 0.1)
+
+    busy = left_out(lab, "b")["busy"]
+    lab.ctl("b", "set", "compression", "dry-run")
+    before = wire_bytes(lab)
+    dry = saved("dry", mixed_bytes(SIZE))
+    down = wire_bytes(lab)[0] - before[0]
+    lab.ctl("b", "set", "compression", "on")
+    true = saved("true", mixed_bytes(SIZE))
+    if left_out(lab, "b")["busy"] > busy:
+        raise Disturbed
+    need(down > 2 * SIZE, f"in the dry run {down} bytes crossed the WAN: something was compressed")
+    for said, was in zip(dry, true):
+        need(abs(said - was) < 0.1 * was, f"the dry run said {dry}, it was {true}")
+    row = lab.ctl("b", "show", "compression")["stores"][-1]
+    need(row["peer"] == "(dry run)" and row["hits"] > SIZE / 1500 * 0.8 and row["saved_bytes"] > 0,
+         f"{row}")
+    return " ".join(f"{said:.1%} said, {was:.1%} true;" for said, was in zip(dry, true))
+
+
 def main():
     with Lab("--delay", "20ms", config=config) as lab:
         lab.wait_peers_up()
@@ -262,6 +310,10 @@ def main():
         check("the receiver is killed", undisturbed, killed, lab, "a")
         check("the sender is killed", undisturbed, killed, lab, "b")
     check("a repeat through another worker", two_workers)
+    with Lab("--delay", "20ms", config=dry_config) as lab:
+        lab.wait_peers_up()
+        lab.http_server()
+        check("a dry run", undisturbed, foretold, lab)
     for encryption in FIRST_SHARE:
         with Lab("--delay", "20ms", config=all_config(encryption)) as lab:
             lab.wait_peers_up()
