@@ -5,9 +5,13 @@
  * brackets mark what may be left out, upper-case words are values.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "controlplane/cli/cli.h"
+
+#define HELP_COLUMNS 100
+#define HELP_INDENT 4
 
 const struct command commands[] = {
 	{"show status", "", "What runs: version, policy, mode, workers, memory, rates.",
@@ -219,10 +223,46 @@ static int unknown(struct cli *cli, int argc, char **argv)
 		argv[best - 1], known);
 }
 
+/* How far the next word goes: what stands in brackets stays together. */
+static size_t word_length(const char *text)
+{
+	size_t bracket = text[0] == '[' ? strcspn(text, "]") : 0;
+
+	return bracket + strcspn(text + bracket, " ");
+}
+
+/* Print a text, its first line behind `first` spaces, the others behind `rest`. */
+static void print_wrapped(struct cli *cli, const char *text, int first, int rest)
+{
+	int column = first;
+	bool is_first_word = true;
+
+	out_text(&cli->out, "%*s", first, "");
+	while (*text != '\0') {
+		int len = (int)word_length(text);
+
+		if (!is_first_word && column + 1 + len > HELP_COLUMNS) {
+			out_text(&cli->out, "\n%*s", rest, "");
+			column = rest;
+			is_first_word = true;
+		}
+		out_text(&cli->out, "%s%.*s", is_first_word ? "" : " ", len, text);
+		column += len + !is_first_word;
+		is_first_word = false;
+		text += len;
+		text += strspn(text, " ");
+	}
+	out_text(&cli->out, "\n");
+}
+
 static void print_usage(struct cli *cli, const struct command *command)
 {
-	out_text(&cli->out, "%s%s%s%s\n    %s\n", cli->in_shell ? "" : "sluicectl ", command->words,
-		command->arguments[0] != '\0' ? " " : "", command->arguments, command->help);
+	char line[2048];
+
+	snprintf(line, sizeof(line), "%s%s %s", cli->in_shell ? "" : "sluicectl ", command->words,
+		command->arguments);
+	print_wrapped(cli, line, 0, 2 * HELP_INDENT);
+	print_wrapped(cli, command->help, HELP_INDENT, HELP_INDENT);
 }
 
 int commands_run(struct cli *cli, int argc, char **argv)
@@ -268,12 +308,14 @@ int cmd_help(struct cli *cli, int argc, char **argv)
 		found = true;
 		print_usage(cli, &commands[i]);
 	}
-	if (argc == 0)
-		out_text(&cli->out,
-			"\nRates take a unit: 500kbit, \"20 Mbit/s\", 1.5gbit; \"30 %%\" is of the "
-			"group above or the link. --json prints "
-			"bit/s, "
-			"bytes and ns.\nThe exit code is 0 only when a command was carried out.\n");
+	if (argc == 0) {
+		out_text(&cli->out, "\n");
+		print_wrapped(cli,
+			"Rates take a unit: 500kbit, \"20 Mbit/s\", 1.5gbit; \"30 %\" is of the group "
+			"above or the link. --json prints bit/s, bytes and ns. The exit code is 0 only "
+			"when a command was carried out.",
+			0, 0);
+	}
 	if (!found)
 		return unknown(cli, argc, argv);
 	return 0;

@@ -330,6 +330,8 @@ def test_text():
     result = ctl("help")
     check("help names every command", result.returncode == 0 and
           result.stdout.count("\nsluicectl ") > 25, result)
+    check("help fits into 100 columns",
+          max(len(line) for line in result.stdout.splitlines()) <= 100, result)
     for args in (("help", "show", "flows"), ("show", "flows", "--help")):
         result = ctl(*args)
         check(" ".join(args), result.returncode == 0 and "--by rate|rtt" in result.stdout, result)
