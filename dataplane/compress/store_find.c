@@ -17,6 +17,8 @@
 /* A copy of what this part of the slots ago was sent is entered for its own sake: it outlives that.
  */
 #define OLD_PART 4
+/* References to another lane keep away from what is overwritten next by this part of it more. */
+#define ACROSS_PART 8
 /* A piece of fewer bytes is not worth a token, if it is not all that is left. */
 #define PIECE_MIN 16
 
@@ -43,6 +45,8 @@ static const struct store_kept *kept_of(struct store_sender *s, uint8_t lane)
 		!store_look_over(&s->team[worker]->lane[lane % STORE_WORKERS].kept,
 			&s->team[worker]->session_id, s->session_id, &m->other))
 		m->other.count = 0;
+	/* It goes on while this packet is on its way to the port: not so close to the end. */
+	m->other.reach -= m->other.count / ACROSS_PART;
 	return &m->other;
 }
 
