@@ -15,7 +15,7 @@ static uint32_t bytes_to_wait_for(const struct worker *w, const struct rte_mbuf 
 	const struct pkt *p = pkt_of(m);
 	const struct link_path *path;
 
-	if (w->plan->class_pack_wait_ns[p->class_id] == 0 || p->way != WAY_UP ||
+	if (w->plan->class_pack_wait_ns[p->class_id] == 0 ||
 		!worker_is_to_compress(w->plan, p) || worker_is_dry_run(w->plan, p->class_id))
 		return 0;
 	path = &w->links->path[p->flow->peer - 1u];
@@ -119,8 +119,9 @@ unsigned worker_hold(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 		return n;
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
-		uint32_t most = bytes_to_wait_for(w, m);
-		struct worker_hold *hold = hold_with(w, pkt_of(m)->flow);
+		bool is_up = pkt_of(m)->way == WAY_UP;
+		uint32_t most = is_up ? bytes_to_wait_for(w, m) : 0;
+		struct worker_hold *hold = is_up ? hold_with(w, pkt_of(m)->flow) : NULL;
 
 		/* Behind an earlier one of its flow, or with those like it, or in front. */
 		if (most > 0 && hold == NULL && (hold = hold_of(w, m)) == NULL)
