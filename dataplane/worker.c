@@ -226,8 +226,7 @@ static void transmit(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 void worker_depart(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 {
-	if (n > 0)
-		transmit(w, pkts, stage_compress(w, pkts, n));
+	transmit(w, pkts, stage_compress(w, pkts, n));
 }
 
 /* Packets that a port left behind in its buffers are pushed once more when nothing else comes. */
@@ -264,8 +263,8 @@ static unsigned stage_schedule(struct worker *w)
 			uint32_t cost = cost_of(w, pkts, n);
 			total += n;
 			if (way == WAY_UP)
-				n = worker_hold(w, pkts, n);
-			worker_depart(w, pkts, n);
+				n = stage_compress(w, pkts, worker_hold(w, pkts, n));
+			transmit(w, pkts, n);
 			cost_end(w, &mark, cost, n);
 		}
 	}
@@ -342,7 +341,8 @@ static void carry(struct worker *w, struct rte_mbuf **received, unsigned count, 
 	stage_measure(w, pkts, n);
 	n = stage_queue(w, pkts, n, out);
 	n = worker_hold(w, out, n);
-	worker_depart(w, out, n);
+	n = stage_compress(w, out, n);
+	transmit(w, out, n);
 	cost_end(w, mark, cost, n);
 }
 

@@ -15,8 +15,8 @@ static uint32_t bytes_to_wait_for(const struct worker *w, const struct rte_mbuf 
 	const struct pkt *p = pkt_of(m);
 	const struct link_path *path;
 
-	if (w->plan->class_pack_wait_ns[p->class_id] == 0 ||
-		!worker_is_to_compress(w->plan, p) || worker_is_dry_run(w->plan, p->class_id))
+	if (w->plan->class_pack_wait_ns[p->class_id] == 0 || !worker_is_to_compress(w->plan, p) ||
+		worker_is_dry_run(w->plan, p->class_id))
 		return 0;
 	path = &w->links->path[p->flow->peer - 1u];
 	return worker_pack_bytes(w, m, path, &w->classes[p->bridge][WAY_UP][p->class_id]);
