@@ -223,11 +223,13 @@ static enum reason begin_sending(struct worker *w, struct rte_mbuf *m, struct se
 	if (!s->dry) {
 		s->peer = p->flow->peer - 1u;
 		s->path = &w->links->path[s->peer];
-		s->lane = link_lane(s->path, w->index, p->steer_hash);
 		reason = worker_may_link(w, m, s->path);
 	}
 	if (reason == REASON_NONE && w->governor.step == GOVERNOR_BYPASS)
 		reason = PASS_LINK_BUSY;
+	/* There are lanes only where there is a session. */
+	if (reason == REASON_NONE && !s->dry)
+		s->lane = link_lane(s->path, w->index, p->steer_hash);
 	return reason;
 }
 

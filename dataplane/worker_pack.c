@@ -235,7 +235,9 @@ bool worker_packs_with(
 {
 	const struct link_path *path = &w->links->path[pkt_of(first)->flow->peer - 1u];
 
-	return goes_the_same_way(w, path, first, m) && is_same_domain(first, m);
+	/* There are lanes only where there is a session. */
+	return does_pack(w, path) && goes_the_same_way(w, path, first, m) &&
+	       is_same_domain(first, m);
 }
 
 /* Is there anything behind it in the burst that could go with it? */
