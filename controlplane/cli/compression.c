@@ -167,7 +167,7 @@ static int show_stores(struct cli *cli)
 			break;
 		row->r = *(const struct store_record *)rows_at(&records, i);
 		row->hit_rate = cli_share(row->r.hits, row->r.hits + row->r.misses);
-		if (row->r.histories > 0) { /* a dry run has none */
+		if (row->r.history_bytes > 0) { /* a dry run has none */
 			struct store_row *other = rows_add(&with_history);
 
 			if (other != NULL)
