@@ -204,7 +204,7 @@ static bool write_raw(const struct worker *w, struct sending *s, enum reason rea
 	return true;
 }
 
-/* Where the packet goes, and room for what it becomes. Why it can't go there, or REASON_NONE. */
+/* Where the packet goes. Returns why it can't go there, or REASON_NONE. */
 static enum reason begin_sending(struct worker *w, struct rte_mbuf *m, struct sending *s)
 {
 	/* In dry-run no peer is needed: reckon with a tunnel over plain IPv4. */

@@ -312,10 +312,8 @@ int cmd_help(struct cli *cli, int argc, char **argv)
 		out_text(&cli->out, "\n");
 		print_wrapped(cli,
 			"Rates take a unit: 500kbit, \"20 Mbit/s\", 1.5gbit; \"30 %\" is of the "
-			"group "
-			"above or the link. --json prints bit/s, bytes and ns. The exit code is 0 "
-			"only "
-			"when a command was carried out.",
+			"group above or the link. --json prints bit/s, bytes and ns. The exit code "
+			"is 0 only when a command was carried out.",
 			0, 0);
 	}
 	if (!found)

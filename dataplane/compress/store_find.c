@@ -252,15 +252,18 @@ static bool has_old(const struct store_match *m)
 	return false;
 }
 
-/* Was any packet of another lane overwritten while it was compared? */
+/* Was any packet of another lane overwritten while it was compared, or is the lane itself gone? */
 static bool is_torn(struct store_sender *s)
 {
 	const struct store_match *m = &s->match;
 
-	for (unsigned i = 0; i < m->piece_count; i++)
-		if (m->pieces[i].lane != m->lane &&
-			!store_still_holds(kept_of(s, m->pieces[i].lane), m->pieces[i].seq))
+	for (unsigned i = 0; i < m->piece_count; i++) {
+		const struct store_kept *kept = kept_of(s, m->pieces[i].lane);
+
+		if (kept != &m->own &&
+			(kept->count == 0 || !store_still_holds(kept, m->pieces[i].seq)))
 			return true;
+	}
 	return false;
 }
 

@@ -54,8 +54,9 @@ def through(folder, sent, word="on", more=""):
     time.sleep(0.2)  # the last ones may wait for others
     passed, dropped = daemon.reasons("passed"), daemon.reasons("dropped")
     need(daemon.stop() == 0, "it does not stop in order")
-    # What it says itself, looking for the peer, is between the two.
-    return [frame for frame in read_capture(out) if frame in set(sent)], passed, dropped
+    # What it says itself, looking for the peer, is among them.
+    ours = set(sent)
+    return [frame for frame in read_capture(out) if frame in ours], passed, dropped
 
 
 def plainly(folder, sent):

@@ -307,7 +307,7 @@ static struct {
 } sums[WORKERS_MAX];
 
 /* Sends and receives for one worker of both ends, as fast as it can. What one overwrites another is
- * just reading: `reach` is without limit. */
+ * just reading: `reach` is without limit. Now and then it begins anew while others are reading. */
 static void *work(void *arg)
 {
 	unsigned me = *(unsigned *)arg;
@@ -329,6 +329,11 @@ static void *work(void *arg)
 		senders[me]->is_alone = false;
 		if (i % 8 == 7)
 			acknowledge(me, me);
+		if (i % 100 == 99) { /* begin anew, but with no number twice */
+			store_sender_start(senders[me], 1, WORKERS_MAX, UINT32_MAX);
+			senders[me]->lane[me].kept.reach = UINT32_MAX;
+			store_receiver_start(receivers[me], 1, WORKERS_MAX);
+		}
 	}
 	sums[me].across = senders[me]->counts.across;
 	free(t);
