@@ -156,7 +156,7 @@ static unsigned decode_frame(
 	measure_link(w, peer, in, &arrival);
 	worker_store_received(w, (unsigned)sender, lane);
 	if (rc == LINK_IS_ACK) {
-		worker_store_ack(w, (unsigned)sender, lane, arrival.session_id, in);
+		worker_store_message(w, (unsigned)sender, lane, arrival.session_id, in);
 		peer->rx_frames++;
 		peer->rx_bytes += in->pkt_len;
 		reason = DROP_CONSUMED;

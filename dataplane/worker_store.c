@@ -10,6 +10,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <rte_random.h>
+
 #include "dataplane/compress/epoch.h"
 #include "dataplane/link/ack.h"
 #include "dataplane/worker_epoch.h"
@@ -107,8 +109,6 @@ void worker_store_init(struct worker_peer *peer, const struct policy *policy, un
 	epoch_receiver_init(
 		peer->epoch_rx, p, worker_store_slots(policy, i), dictionaries, peer->store_rx);
 	peer->store_rx->epochs = peer->epoch_rx;
-	for (unsigned lane = 0; lane < STORE_WORKERS; lane++)
-		peer->store_rx->lane[lane].due_ns = UINT64_MAX;
 }
 
 void worker_stores_join(struct worker *const workers[], unsigned count, unsigned peer)
@@ -159,7 +159,7 @@ void worker_dry_stores_join(struct worker *const workers[], unsigned count)
 	store_senders_join(tx, count);
 	/* A peer like this box would have as many workers and slots: a lane each. */
 	for (unsigned i = 0; i < count; i++)
-		store_sender_start(tx[i], 1, count, UINT32_MAX);
+		store_sender_start(tx[i], 1, count, UINT32_MAX, (uint32_t[STORE_WORKERS]){0}, 1);
 }
 
 /* ---- sending ---- */
@@ -242,13 +242,10 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	struct store_sender *s = w->peers[peer].store_tx;
 
 	w->at_hand.is_to_keep = false;
-	if (s == NULL || path->store_slots == 0 || !take_in_hand(w, m, inner, inner_len))
+	if (s == NULL || s->session_id != path->session_id || !take_in_hand(w, m, inner, inner_len))
 		return 0;
-	if (s->session_id != path->session_id) {
-		store_sender_start(s, path->session_id, path->peer_workers, path->store_slots);
-		epoch_sender_start(w->peers[peer].epoch_tx);
-	}
-	w->at_hand.seq = tx->session_id == path->session_id ? (uint32_t)tx->next : 0;
+	w->at_hand.seq = store_number_of(s, lane % LINK_WORKERS_MAX,
+		tx->session_id == path->session_id ? (uint32_t)tx->next : 0);
 	return encode(w, s, lane % LINK_WORKERS_MAX, m, blob, room);
 }
 
@@ -290,7 +287,74 @@ void worker_store_keep(struct worker *w, unsigned peer, uint8_t lane)
 	worker_epoch_keep(w, peer, lane);
 }
 
-void worker_store_ack(
+/* A new session of the peer's: the first thing in it is to ask what the peer has still. */
+static void start_sender(struct worker *w, unsigned i)
+{
+	const struct link_path *path = &w->links->path[i];
+	struct worker_peer *peer = &w->peers[i];
+	uint32_t sent[STORE_WORKERS];
+
+	for (unsigned lane = 0; lane < STORE_WORKERS; lane++) {
+		const struct link_tx *tx = &peer->tx[lane];
+
+		sent[lane] = (uint32_t)(tx->packets -
+					(tx->session_id == path->session_id ? tx->next : 0));
+	}
+	store_sender_start(peer->store_tx, path->session_id, path->peer_workers, path->store_slots,
+		sent, rte_rand());
+	epoch_sender_start(peer->epoch_tx);
+}
+
+/* Begin with a new session, and ask until the peer has answered. */
+static void begin_sending(struct worker *w, unsigned i)
+{
+	const struct link_path *path = &w->links->path[i];
+	struct store_sender *s = w->peers[i].store_tx;
+	uint8_t bytes[STORE_BEGIN_BYTES];
+	unsigned lane;
+	uint32_t len;
+
+	if (s == NULL || !path->alive || path->session_id == 0 || path->store_slots == 0)
+		return;
+	if (unlikely(s->session_id != path->session_id)) {
+		if (!__atomic_load_n(&s->memory.is_ready, __ATOMIC_ACQUIRE))
+			return;
+		start_sender(w, i);
+	}
+	while (unlikely((len = store_ask(s, bytes, &lane, w->now_ns)) > 0))
+		worker_store_say(w, i, lane, bytes, len);
+}
+
+static void take_ack(
+	struct worker *w, struct worker_peer *peer, unsigned lane, const struct link_ack *ack)
+{
+	peer->acked_ns = w->now_ns;
+	store_acked(peer->store_tx, lane, ack->base, ack->bitmap, ack->words);
+	for (unsigned i = 0; i < ack->refusals; i++)
+		store_refused(peer->store_tx, lane, ack->refused[i], w->now_ns);
+}
+
+/* The peer begins with its half of the lane, which brings to worker `lane` of the peer. */
+static void begin_receiving(
+	struct worker *w, unsigned i, unsigned lane, const uint8_t *bytes, uint32_t len)
+{
+	const struct link_path *path = &w->links->path[i];
+	struct worker_peer *peer = &w->peers[i];
+	struct store_receiver *r = peer->store_rx;
+	uint8_t answer[STORE_BEGUN_BYTES];
+
+	if (r->session_id != path->session_id) {
+		if (!__atomic_load_n(&r->memory.is_ready, __ATOMIC_ACQUIRE))
+			return;
+		store_receiver_start(r, path->session_id, path->peer_workers);
+		epoch_receiver_start(peer->epoch_rx);
+	}
+	len = store_begin(r, lane, bytes, len, answer);
+	if (len > 0)
+		worker_store_say(w, i, lane, answer, len);
+}
+
+void worker_store_message(
 	struct worker *w, unsigned peer, int lane, uint32_t session_id, const struct rte_mbuf *in)
 {
 	const struct pkt *p = pkt_of(in);
@@ -299,20 +363,23 @@ void worker_store_ack(
 	const uint8_t *bytes =
 		rte_pktmbuf_mtod_offset(in, const uint8_t *, p->payload_off + LINK_SHIM_BYTES);
 	uint32_t len = p->payload_len - LINK_SHIM_BYTES;
+	bool is_new = session_id == w->links->path[peer].session_id;
 	struct link_ack ack;
 
-	if (s == NULL)
+	if (s == NULL || len == 0)
 		return;
-	if (link_ack_read(bytes, len, &ack) != 0) {
+	if (link_ack_read(bytes, len, &ack) == 0) {
+		if (s->session_id == session_id)
+			take_ack(w, &w->peers[peer], ours, &ack);
+	} else if (bytes[0] == STORE_BEGIN) {
+		if (is_new && worker_store_of(w, peer, lane) != NULL)
+			begin_receiving(w, peer, ours, bytes, len);
+	} else if (bytes[0] == STORE_BEGUN) {
+		if (s->session_id == session_id)
+			store_begun(s, ours, bytes, len);
+	} else {
 		worker_epoch_message(w, peer, lane, session_id, bytes, len);
-		return;
 	}
-	if (s->session_id != session_id)
-		return;
-	w->peers[peer].acked_ns = w->now_ns;
-	store_acked(s, ours, ack.base, ack.bitmap, ack.words);
-	for (unsigned i = 0; i < ack.refusals; i++)
-		store_refused(s, ours, ack.refused[i], w->now_ns);
 }
 
 /* ---- receiving ---- */
@@ -367,8 +434,10 @@ void worker_acknowledge(struct worker *w)
 {
 	uint64_t next_ns = UINT64_MAX;
 
-	for (unsigned i = 0; i < w->links->count; i++)
+	for (unsigned i = 0; i < w->links->count; i++) {
+		begin_sending(w, i);
 		worker_epoch_offer(w, i);
+	}
 	if (likely(w->ack_due_ns > w->now_ns))
 		return;
 	for (unsigned i = 0; i < w->links->count; i++) {

@@ -59,15 +59,16 @@ struct store_receiver *worker_store_of(const struct worker *w, unsigned peer, in
 /* Acknowledge before long what a lane has received. */
 void worker_store_received(struct worker *w, unsigned peer, int lane);
 
-/* An acknowledgement came in `lane`: the frame `in`, verified under `session_id`. */
-void worker_store_ack(
+/* A message about a lane (link/ack.h) came in `lane`: the frame `in`, verified under `session_id`.
+ */
+void worker_store_message(
 	struct worker *w, unsigned peer, int lane, uint32_t session_id, const struct rte_mbuf *in);
 
 /* Send a message about the lanes of both ways (link/ack.h) to worker `lane` of the peer. */
 void worker_store_say(
 	struct worker *w, unsigned peer, unsigned lane, const uint8_t *bytes, uint32_t len);
 
-/* Send the acknowledgements and offers that are due. Once a round. */
+/* Begin with new sessions, send the acknowledgements and offers that are due. Once a round. */
 void worker_acknowledge(struct worker *w);
 
 #endif

@@ -2,32 +2,59 @@
 /*
  * The store of repeated data: both ends of a lane keep the packets that went through it, decoded,
  * and a packet that repeats pieces of earlier ones is sent as references to them. What is kept
- * where follows from the lane's sequence numbers alone (slot = number mod slots), so that packets
- * may be lost, doubled or reordered: the sender refers only to packets that the receiver has
- * acknowledged (link/ack.h), and that are well away from being overwritten. A reference that the
- * receiver cannot follow all the same is refused, dropped and not used again.
+ * where follows from the packets' numbers alone (slot = number mod slots), so that packets may be
+ * lost, doubled or reordered: the sender refers only to packets that the receiver has acknowledged
+ * (link/ack.h), and that are well away from being overwritten. A reference that the receiver cannot
+ * follow all the same is refused, dropped and not used again.
+ *
+ * A store outlives its session, and, on disk, its process (store_file.h). So its numbers go on
+ * where the frames' sequence numbers begin with 0 again: a packet's number in the store is that of
+ * its frame plus the session's *base*. What has a number here always means that, and "the first
+ * frame of a session" has the number base.
  *
  * A flow's hash chooses its workers, so the second transfer of a file may take another lane than
  * the first: the workers of an end are a *team*, which has one index of what all of its lanes keep,
  * and a packet may copy from the lane of any of them. store_tx.c is the sender's half, store_find.c
- * the search, store_rx.c the receiver's half, store_memory.c shares out the memory.
+ * the search, store_rx.c the receiver's half, store_session.c has what both do when a session
+ * begins, store_memory.c lays out the memory.
  *
  * The blob (codec 6 of link/shim.h), network order:
  *
  *     0  1  flags: STORE_HAS_HEADER, STORE_LZ4, STORE_LANES
  *     1  1  number of tokens
  *     with STORE_HAS_HEADER: the packet begins like another one, its headers as a rule
- *        3  that packet, of the same lane: its sequence number modulo 2^24
+ *        3  that packet, of the same lane: its number modulo 2^24
  *        1  length h, 1..STORE_HEADER_MAX
  *        (h + 7) / 8  bit (i % 8) of byte (i / 8): byte i differs
  *        ...  those bytes
  *     each token, 9 bytes, or 10 with STORE_LANES:
  *        2  literals that come before it
  *        1  with STORE_LANES: lane of the packet that it copies from, as in the shim
- *        3  that packet: its sequence number modulo 2^24
+ *        3  that packet: its number modulo 2^24
  *        2  offset in it
  *        2  length
  *     to the end: the literals, with STORE_LZ4 as one LZ4 block. What no token follows comes last.
+ *
+ * When a session begins the sender asks, in the lane, until it is answered, as link/ack.h says:
+ *
+ *     0  1  STORE_BEGIN
+ *     1  1  reserved, 0
+ *     2  8  what the lane's store was called until now; 0: nothing is in it
+ *    10  8  what it is called from now on, not 0
+ *    18  4  base
+ *    22  4  the highest number that is known to be kept here
+ *
+ * and the receiver answers, in the lane of the other direction:
+ *
+ *     0  1  STORE_BEGUN
+ *     1  1  1: it has that store and keeps it; 0: it has begun with an empty one
+ *     2  8  what that is called from now on
+ *
+ * It has that store if it is called so, has the highest number and none from base on. The new name
+ * is random: an end that is given back an older state, from a copy of its disk, say, calls the
+ * store by a name that the other end has given up, and never has other bytes under the same number.
+ * Until the question has come nothing is kept there, until the answer has come only what this
+ * session has brought is referred to.
  *
  * Privacy: the length of a packet tells who sees the WAN whether its bytes have been there before.
  * Only packets of the same `domain` (a VLAN) serve each other; classes that the policy calls
@@ -68,7 +95,12 @@ struct flow_codec;
 #define STORE_LZ4 0x02
 #define STORE_LANES 0x04
 
-/* A packet of any lane of a link: `lane` of the shim above its sequence number modulo 2^24. */
+#define STORE_BEGIN 4 /* LINK_ACK_TYPE of link/ack.h is 1, epoch.h has 2 and 3 */
+#define STORE_BEGUN 5
+#define STORE_BEGIN_BYTES 26
+#define STORE_BEGUN_BYTES 10
+
+/* A packet of any lane of a link: `lane` of the shim above its number modulo 2^24. */
 #define STORE_REFERENCE(lane, seq) ((uint32_t)(lane) << 24 | ((seq)&STORE_SLOTS_MAX))
 
 /* What is known of a kept packet. */
@@ -115,6 +147,8 @@ struct store_memory {
 	uint32_t count;
 	uint32_t slot_bytes;
 	uint32_t generation; /* the last one given to a lane: what was kept under others is void */
+	/* Nobody else writes into it: the worker may begin. Who reads it from disk sets it. */
+	bool is_ready;
 };
 
 /* One packet to be sent. */
@@ -144,7 +178,8 @@ struct store_kept {
 	uint32_t slot_bytes;
 	uint32_t generation;
 	uint32_t newest; /* highest number kept */
-	uint32_t reach;	 /* sender only: how far back from there references go */
+	/* Sender only: references go so far back from there, and not below `first`. */
+	uint32_t reach, first;
 };
 
 /* What store_find() found, for store_encode() and store_keep(). */
@@ -173,17 +208,26 @@ struct store_tx_counts {
 	uint64_t acked;	       /* packets that the peer has said it keeps */
 	uint64_t refused;      /* references that it could not follow */
 	uint64_t voided;       /* times the lane began anew for that */
+	uint64_t continued;    /* lanes that a session went on with */
 };
 struct store_rx_counts {
-	uint64_t kept, expanded, missing, acks;
+	uint64_t kept, expanded, missing, acks, continued;
 };
 
 /* Sending half of a lane. */
 struct store_tx {
 	struct store_kept kept;
+	uint64_t id, next_id; /* what it is called until and from this session on; id 0: new */
+	bool is_begun;	      /* the peer has said so, in this session */
+	uint32_t base;
+	uint32_t before;       /* frames of earlier processes, whose store this was */
+	uint32_t first_before; /* kept.first, should the peer have the store still */
+	uint32_t acked;	       /* highest number, of those under `id` */
 	uint32_t refused;
 	uint64_t refused_since_ns;
-	uint64_t kept_ns[STORE_AGES]; /* when a packet last went into each part of the slots; 0 */
+	/* When a packet last went into each part of the slots; 0: never, below: before this system
+	 * started. */
+	int64_t kept_ns[STORE_AGES];
 	struct store_recent recent[STORE_RECENT];
 };
 
@@ -192,7 +236,11 @@ struct store_sender {
 	uint8_t worker, workers; /* at this end: store_senders_join() */
 	struct store_sender *team[STORE_WORKERS];
 	uint32_t session_id; /* of all lanes; 0: none yet, or just changing */
-	uint32_t refused;    /* packets of other lanes that the peer did not have */
+	unsigned peer_workers;
+	uint32_t slots_max;
+	uint64_t ask_ns, ask_wait_ns; /* store_ask() */
+	unsigned ask_at;
+	uint32_t refused; /* packets of other lanes that the peer did not have */
 	uint64_t refused_since_ns;
 	bool is_alone; /* until the next session: too many of them */
 	struct store_tx lane[STORE_WORKERS];
@@ -206,6 +254,9 @@ struct store_sender {
 /* Receiving half of a lane. */
 struct store_rx {
 	struct store_kept kept;
+	uint64_t id; /* what it is called; 0: nothing is in it */
+	bool is_begun, is_continued;
+	uint32_t base;
 	uint32_t unacked;
 	uint32_t refusals;
 	uint32_t refused[STORE_REFUSALS]; /* STORE_REFERENCE() */
@@ -217,6 +268,7 @@ struct store_receiver {
 	uint8_t worker, workers; /* store_receivers_join() */
 	struct store_receiver *team[STORE_WORKERS];
 	uint32_t session_id;
+	unsigned peer_workers;
 	struct store_rx lane[STORE_WORKERS];
 	struct store_rx_counts counts;
 	struct epoch_receiver *epochs; /* of its lanes; NULL: none */
@@ -241,15 +293,39 @@ void store_memory_init(
 void store_senders_join(struct store_sender *const team[], unsigned workers);
 void store_receivers_join(struct store_receiver *const team[], unsigned workers);
 
+/* ---- sessions ---- */
+
 /*
- * Begin with a session: everything kept is void, the memory is shared out to the lanes that this
- * worker has with peer_workers workers of the peer. A sender takes no more than the receiver has:
- * slots_max slots in each of the peer's workers. With too few for a store the lanes have none. The
- * worker.
+ * Begin with a session. With as many workers and slots as before at both ends the lanes have the
+ * memory that they had, and perhaps go on with what is in it; else it is shared out anew and
+ * empty. A sender takes no more than the receiver has: slots_max slots in each of the peer's
+ * workers. With too few for a store a lane has none. sent[]: frames that have left in each of the
+ * lanes before this session, modulo 2^32. nonce: random, the lanes' stores are called by it. The
+ * worker, if memory.is_ready.
  */
-void store_sender_start(
-	struct store_sender *s, uint32_t session_id, unsigned peer_workers, uint32_t slots_max);
+void store_sender_start(struct store_sender *s, uint32_t session_id, unsigned peer_workers,
+	uint32_t slots_max, const uint32_t sent[STORE_WORKERS], uint64_t nonce);
 void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigned peer_workers);
+
+/* Write the next STORE_BEGIN that is due and what lane it goes in. Returns its length or 0: none
+ * is. The sender's worker, in each round; without delay behind store_sender_start(), so that its
+ * frames come before the first that is to be kept. */
+uint32_t store_ask(
+	struct store_sender *s, uint8_t out[STORE_BEGIN_BYTES], unsigned *lane, uint64_t now_ns);
+
+/* A STORE_BEGIN of the receiver's session, any bytes. Returns the length of the answer, or 0: there
+ * is none. */
+uint32_t store_begin(struct store_receiver *r, unsigned lane, const uint8_t *bytes, uint32_t len,
+	uint8_t out[STORE_BEGUN_BYTES]);
+
+/* A STORE_BEGUN of the sender's session, any bytes. */
+void store_begun(struct store_sender *s, unsigned lane, const uint8_t *bytes, uint32_t len);
+
+/* The lane's number of the frame with sequence number `seq` of the session. */
+static inline uint32_t store_number_of(const struct store_sender *s, unsigned lane, uint32_t seq)
+{
+	return s->lane[lane].base + seq;
+}
 
 /* ---- sending ---- */
 
@@ -295,16 +371,16 @@ uint64_t store_oldest_ns(const struct store_sender *s, uint64_t now_ns);
 /* ---- receiving ---- */
 
 /*
- * Rebuild a packet of original_len bytes, which came with number `seq`, from any bytes at all.
+ * Rebuild a packet of original_len bytes from any bytes at all.
  * session_id: the peers' newest session, or that before, as far as is known. This worker need not
  * have begun with it: what others of its team have received may be all that is needed.
  * Never reads outside blob[0..len) and what is kept, never writes outside out[0..original_len). 0;
  * -EBADMSG: no valid blob; -ENOENT: refers to a packet that is not kept; the sender will be told.
  */
-int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, uint32_t seq,
-	const uint8_t *blob, uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns);
+int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, const uint8_t *blob,
+	uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns);
 
-/* Keep a verified packet of the lane. */
+/* Keep a verified packet, of the frame with sequence number `seq` of the receiver's session. */
 void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *bytes,
 	uint32_t len, uint64_t now_ns);
 

@@ -58,7 +58,7 @@ static bool look(
 		return false;
 	*slot = store_read(kept, seq);
 	return store_holds(slot, kept->generation, seq) && slot->is_acked &&
-	       slot->domain == domain && kept->newest - seq <= kept->reach;
+	       slot->domain == domain && store_reaches(kept, kept->newest, seq);
 }
 
 static bool is_old(const struct store_kept *kept, uint32_t seq)

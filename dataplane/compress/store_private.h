@@ -28,6 +28,12 @@ static inline uint32_t store_number(uint32_t newest, uint32_t low)
 	return newest - ((newest - low) & STORE_SLOTS_MAX);
 }
 
+/* May a packet behind `newest` refer to `seq`, as far as their numbers say? */
+static inline bool store_reaches(const struct store_kept *kept, uint32_t newest, uint32_t seq)
+{
+	return newest - seq <= kept->reach && (int32_t)(seq - kept->first) >= 0;
+}
+
 /* Where the team's index has the fingerprint: any worker's part of it. */
 static inline uint64_t *store_entry(const struct store_sender *s, uint64_t fingerprint)
 {

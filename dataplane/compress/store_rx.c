@@ -14,7 +14,6 @@ struct frame {
 	struct store_receiver *r;
 	unsigned lane;	     /* of the receiver */
 	uint32_t session_id; /* that it is of, or of the one before */
-	uint32_t seq;
 	uint64_t now_ns;
 };
 
@@ -48,7 +47,6 @@ static bool kept_of(const struct frame *f, uint8_t lane, struct store_kept *kept
 
 	if (lane == lane_of(f)) {
 		*kept = f->r->lane[f->lane].kept;
-		kept->newest = f->seq;
 		return kept->count > 0;
 	}
 	if (worker >= f->r->workers)
@@ -153,11 +151,10 @@ static int expand_tokens(const struct frame *f, const struct tokens *t, const ui
 	return 0;
 }
 
-int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, uint32_t seq,
-	const uint8_t *blob, uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns)
+int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, const uint8_t *blob,
+	uint32_t len, uint8_t *out, uint32_t original_len, uint64_t now_ns)
 {
-	const struct frame f = {
-		.r = r, .lane = lane, .session_id = session_id, .seq = seq, .now_ns = now_ns};
+	const struct frame f = {.r = r, .lane = lane, .session_id = session_id, .now_ns = now_ns};
 	const uint8_t *end = blob + len, *at = blob + 2, *literals;
 	uint32_t header = 0, copied = 0, literals_len;
 	struct tokens tokens;
@@ -203,8 +200,9 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 	struct store_rx *rx = &r->lane[lane];
 	const struct store_slot *slot;
 
-	if (rx->kept.count == 0 || len > rx->kept.slot_bytes || len > STORE_PACKET_MAX)
+	if (!rx->is_begun || len > rx->kept.slot_bytes || len > STORE_PACKET_MAX)
 		return;
+	seq += rx->base;
 	slot = &rx->kept.slots[seq % rx->kept.count];
 	/* A packet that is so late that a newer one has its slot. */
 	if (slot->generation == rx->kept.generation && (int32_t)(slot->seq - seq) > 0)
@@ -214,7 +212,7 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 			.generation = rx->kept.generation,
 			.len = (uint16_t)len & 0x3fff},
 		bytes);
-	if ((int32_t)(seq - rx->kept.newest) > 0) /* lanes begin at 0 */
+	if ((int32_t)(seq - rx->kept.newest) > 0)
 		__atomic_store_n(&rx->kept.newest, seq, __ATOMIC_RELAXED);
 	if (++rx->unacked >= STORE_ACK_EVERY)
 		rx->due_ns = now_ns;
@@ -230,7 +228,6 @@ unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *ba
 	unsigned refusals = rx->refusals;
 
 	memset(words, 0, STORE_ACK_WORDS * sizeof(*words));
-	/* Packets before number 0 there are none; what says otherwise is not held. */
 	*base = (rx->kept.newest | 63) - (STORE_ACK_WORDS * 64 - 1);
 	for (uint32_t i = 0; i < STORE_ACK_WORDS * 64 && rx->kept.count > 0; i++) {
 		uint32_t seq = *base + i;

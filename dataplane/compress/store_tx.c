@@ -22,7 +22,7 @@ static const struct store_slot *usable(
 	const struct store_slot *slot = &kept->slots[seq % kept->count];
 
 	return store_holds(slot, kept->generation, seq) && slot->is_acked &&
-			       slot->domain == domain && next - seq <= kept->reach
+			       slot->domain == domain && store_reaches(kept, next, seq)
 		       ? slot
 		       : NULL;
 }
@@ -224,16 +224,19 @@ void store_keep(struct store_sender *s, unsigned lane, const struct store_packet
 			.len = (uint16_t)p->len & 0x3fff},
 		p->bytes);
 	__atomic_store_n(&tx->kept.newest, seq, __ATOMIC_RELAXED);
+	if (seq - tx->kept.first > tx->kept.count) /* they are overwritten */
+		tx->kept.first = seq - tx->kept.count;
 	enter_anchors(s, seq);
 	note_recent(tx, &s->match, p, seq);
-	tx->kept_ns[(uint64_t)(seq % tx->kept.count) * STORE_AGES / tx->kept.count] = now_ns;
+	tx->kept_ns[(uint64_t)(seq % tx->kept.count) * STORE_AGES / tx->kept.count] =
+		(int64_t)now_ns;
 	s->counts.kept++;
 }
 
 void store_acked(
 	struct store_sender *s, unsigned lane, uint32_t base, const uint64_t *words, unsigned count)
 {
-	const struct store_tx *tx = &s->lane[lane];
+	struct store_tx *tx = &s->lane[lane];
 
 	if (tx->kept.count == 0)
 		return;
@@ -246,6 +249,8 @@ void store_acked(
 				continue;
 			slot->is_acked = true;
 			s->counts.acked++;
+			if ((int32_t)(seq - tx->acked) > 0)
+				tx->acked = seq;
 		}
 	}
 }
@@ -306,7 +311,7 @@ void store_refused(struct store_sender *s, unsigned lane, uint32_t reference, ui
 		return;
 	s->counts.refused++;
 	if (is_too_often(&tx->refused, &tx->refused_since_ns, now_ns)) {
-		tx->kept.generation = ++s->memory.generation;
+		tx->kept.first = tx->first_before = tx->kept.newest + 1;
 		memset(tx->kept_ns, 0, sizeof(tx->kept_ns));
 		s->counts.voided++;
 	}
@@ -314,15 +319,15 @@ void store_refused(struct store_sender *s, unsigned lane, uint32_t reference, ui
 
 uint64_t store_oldest_ns(const struct store_sender *s, uint64_t now_ns)
 {
-	uint64_t oldest_ns = now_ns;
+	int64_t oldest_ns = (int64_t)now_ns;
 
-	for (unsigned lane = 0; lane < STORE_LANES; lane++)
+	for (unsigned lane = 0; lane < STORE_WORKERS; lane++)
 		for (unsigned i = 0; i < STORE_AGES; i++) {
-			uint64_t kept_ns =
+			int64_t kept_ns =
 				__atomic_load_n(&s->lane[lane].kept_ns[i], __ATOMIC_RELAXED);
 
 			if (kept_ns != 0 && kept_ns < oldest_ns)
 				oldest_ns = kept_ns;
 		}
-	return now_ns - oldest_ns;
+	return now_ns - (uint64_t)oldest_ns;
 }

@@ -12,15 +12,15 @@
  *
  * The blob of a frame with codec 6 and original length 0, network order:
  *
- *      0  1  LINK_ACK_TYPE; 2 and 3 are an offer and an answer of compress/epoch.h; others are not
- *            understood
+ *      0  1  LINK_ACK_TYPE; 2 and 3 are an offer and an answer of compress/epoch.h, 4 and 5 the
+ *            beginning of a session of compress/store.h; others are not understood
  *      1  1  n: words of the bitmap, 1..LINK_ACK_WORDS_MAX
  *      2  1  k: refused references, 0..LINK_ACK_REFUSED_MAX
  *      3  1  reserved, 0
- *      4  4  base: a sequence number
+ *      4  4  base: a number of the store
  *      8 8n  bitmap: bit i % 64 of word i / 64, 1 << (i % 64): frame base + i is kept
- *    ... 4k  packets that references named and that are not kept: lane (1), sequence number modulo
- *            2^24 (3). The frames that named them could not be verified, for want of just these
+ *    ... 4k  packets that references named and that are not kept: lane (1), number modulo 2^24
+ *            (3). The frames that named them could not be verified, for want of just these
  *            bytes; but a forged one cannot make the receiver refuse what it keeps
  */
 #ifndef SLUICE_LINK_ACK_H

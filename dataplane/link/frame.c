@@ -42,7 +42,8 @@ static_assert(LINK_OVERHEAD_IPV6 ==
 		      sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) + LINK_SHIM_BYTES,
 	"shim.h");
 
-static_assert(LINK_WORKERS_MAX == STORE_WORKERS && LINK_ORIGINAL_MAX == STORE_PACKET_MAX, "store.h");
+static_assert(
+	LINK_WORKERS_MAX == STORE_WORKERS && LINK_ORIGINAL_MAX == STORE_PACKET_MAX, "store.h");
 
 /* The check of shim.h; `shim` has the field 0. */
 static inline uint32_t check_of(
@@ -380,22 +381,14 @@ static int count(struct link_seq *lane, uint32_t session_id, const struct link_s
 	return link_seq_accept(lane, shim->seq, shim->sent, now_ns, arrival);
 }
 
-/* Keep a verified frame, in the session that it is of. The first one of a session begins it; frames
- * of the session before are not kept then, as they cannot be acknowledged. */
-static void keep(struct store_receiver *store, const struct link_path *path,
-	const struct link_shim *shim, uint32_t session_id, const uint8_t *inner, uint64_t now_ns)
+/* Keep a verified frame, if it is of the session that its store has begun with: it could not be
+ * acknowledged in another. */
+static void keep(struct store_receiver *store, const struct link_shim *shim, uint32_t session_id,
+	const uint8_t *inner, uint64_t now_ns)
 {
-	if (store == NULL || path->store_slots == 0)
-		return;
-	if (store->session_id != session_id) {
-		if (session_id != path->session_id)
-			return;
-		store_receiver_start(store, session_id, path->peer_workers);
-		if (store->epochs != NULL)
-			epoch_receiver_start(store->epochs);
-	}
-	store_received(
-		store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner, shim->original_len, now_ns);
+	if (store != NULL && store->session_id == session_id)
+		store_received(store, shim->lane / LINK_WORKERS_MAX, shim->seq, inner,
+			shim->original_len, now_ns);
 }
 
 /* What keys the check of the received frame `in`. */
@@ -493,8 +486,8 @@ int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_
 		}
 		if (store == NULL)
 			return -DROP_LINK_BAD_SHIM;
-		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, session_id, shim.seq, blob,
-			blob_len, inner, shim.original_len, now_ns);
+		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, session_id, blob, blob_len,
+			inner, shim.original_len, now_ns);
 		if (rc != 0)
 			return rc == -ENOENT ? -DROP_LINK_NO_REFERENCE : -DROP_LINK_BAD_DATA;
 		break;
@@ -518,7 +511,7 @@ int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_
 		return -DROP_LINK_DUPLICATE;
 	if (is_ack)
 		return LINK_IS_ACK;
-	keep(store, path, &shim, session_id, inner, now_ns);
+	keep(store, &shim, session_id, inner, now_ns);
 	return 0;
 }
 

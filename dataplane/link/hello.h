@@ -45,7 +45,7 @@
 #include "dataplane/link/seq.h"
 #include "dataplane/link/shim.h"
 
-#define LINK_HELLO_VERSION 5
+#define LINK_HELLO_VERSION 6
 #define LINK_HELLO_BYTES 228 /* without announcements, dictionaries and signature */
 #define LINK_NONCE_BYTES 16
 #define LINK_SIGNATURE_BYTES 32

@@ -14,6 +14,7 @@
 #include "dataplane/compress/flow_codec.h"
 #include "dataplane/compress/epoch.h"
 #include "tests/unit/compress/data.h"
+#include "tests/unit/compress/store_start.h"
 
 #define SLOTS 16384 /* 21 histories */
 #define LANE 0
@@ -96,8 +97,11 @@ void epoch_lane_start(struct codec *c, const struct dictionaries *dictionaries,
 	seed = 1;
 	now_ns = 1000000000;
 	answer_count = 0;
-	store_sender_start(store_tx, 1, 1, SLOTS);
+	forget_sender(store_tx);
+	forget_receiver(store_rx);
+	start_sender(store_tx, 1, 1, SLOTS);
 	store_receiver_start(store_rx, 1, 1);
+	meet_in(store_tx, LANE, store_rx, LANE);
 	epoch_sender_start(tx);
 	epoch_receiver_start(rx);
 	if (len / packet > SLOTS)

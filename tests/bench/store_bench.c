@@ -19,6 +19,7 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "tests/unit/compress/data.h"
+#include "tests/unit/compress/store_start.h"
 
 #define MSS 1448
 #define HEADER 66
@@ -63,8 +64,9 @@ static void make_stores(void)
 	store_senders_join(senders, WORKERS);
 	store_receivers_join(receivers, WORKERS);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		store_sender_start(senders[i], 1, WORKERS, received);
+		start_sender(senders[i], 1, WORKERS, received);
 		store_receiver_start(receivers[i], 1, WORKERS);
+		meet(senders[i], receivers[i]);
 	}
 }
 
@@ -160,8 +162,7 @@ static void one(struct sums *s, const uint8_t *payload, uint32_t len, uint32_t f
 	int plain_len = LZ4_compress_fast_extState(
 		&state, (char *)frame, (char *)plain, (int)p.len, sizeof(plain), 1);
 	t[5] = __rdtsc();
-	if (blob_len > 0 &&
-		store_expand(receiver, worker, 1, seq, blob, blob_len, out, p.len, 0) != 0)
+	if (blob_len > 0 && store_expand(receiver, worker, 1, blob, blob_len, out, p.len, 0) != 0)
 		abort();
 	t[6] = __rdtsc();
 	if (blob_len > 0 && memcmp(out, frame, p.len) != 0)

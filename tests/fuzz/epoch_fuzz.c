@@ -14,6 +14,7 @@
 
 #include "dataplane/compress/epoch.h"
 #include "dataplane/compress/flow_codec.h"
+#include "tests/unit/compress/store_start.h"
 
 #define SLOTS (EPOCH_SLOTS * 2)
 #define PACKET 600
@@ -68,8 +69,11 @@ static void set_up(void)
 		epoch_receiver_init(
 			rx, zeros(epoch_memory_bytes(SLOTS, false)), SLOTS, dictionaries, store_rx);
 	}
-	store_sender_start(store_tx, 1, 2, UINT32_MAX);
+	forget_sender(store_tx);
+	forget_receiver(store_rx);
+	start_sender(store_tx, 1, 2, UINT32_MAX);
 	store_receiver_start(store_rx, 1, 2);
+	meet_in(store_tx, LANE, store_rx, LANE);
 	epoch_sender_start(tx);
 	epoch_receiver_start(rx);
 	memset(&tx->counts, 0, sizeof(tx->counts));

@@ -16,6 +16,7 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/ack.h"
+#include "tests/unit/compress/store_start.h"
 
 #define SLOTS 96
 #define PACKET 600
@@ -63,8 +64,9 @@ static void set_up(void)
 	store_senders_join(senders, WORKERS);
 	store_receivers_join(receivers, WORKERS);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		store_sender_start(senders[i], 1, WORKERS, UINT32_MAX);
+		start_sender(senders[i], 1, WORKERS, UINT32_MAX);
 		store_receiver_start(receivers[i], 1, WORKERS);
+		meet(senders[i], receivers[i]);
 	}
 }
 
@@ -110,7 +112,7 @@ static void transmit(unsigned worker, const uint8_t *bytes, uint32_t len, uint32
 	store_keep(sender, worker, &p, seq, 1);
 	if (!lost) {
 		if (n > 0) {
-			require(store_expand(receiver, worker, 1, seq, blob, n, out, len, 1) == 0);
+			require(store_expand(receiver, worker, 1, blob, n, out, len, 1) == 0);
 			require(memcmp(out, packet, len) == 0);
 		}
 		store_received(receiver, worker, seq, packet, len, 1);
@@ -144,8 +146,7 @@ static void expand(const uint8_t *data, size_t size)
 	blob = malloc(size - 2 > 0 ? size - 2 : 1);
 	out = malloc(original_len > 0 ? original_len : 1);
 	memcpy(blob, data + 2, size - 2);
-	rc = store_expand(
-		receivers[0], 0, 1, next[0], blob, (uint32_t)(size - 2), out, original_len, 1);
+	rc = store_expand(receivers[0], 0, 1, blob, (uint32_t)(size - 2), out, original_len, 1);
 	require(rc <= 0);
 	free(blob);
 	free(out);

@@ -10,6 +10,7 @@
 #include "dataplane/compress/flow_codec.h"
 #include "dataplane/compress/epoch.h"
 #include "tests/unit/compress/data.h"
+#include "tests/unit/compress/store_start.h"
 #include "tests/unit/unit.h"
 
 #define PACKET 1514
@@ -60,17 +61,20 @@ static void *zeros(uint64_t bytes)
 	return memset(p, 0, bytes);
 }
 
-static void start_sender(uint32_t session_id)
+static void begin_sender(uint32_t session_id)
 {
-	store_sender_start(store_tx, session_id, LANES, UINT32_MAX);
+	forget_sender(store_tx);
+	start_sender(store_tx, session_id, LANES, UINT32_MAX);
 	epoch_sender_start(tx);
 	w.session_id = session_id;
 	w.next = 0;
 }
 
-static void start_receiver(uint32_t session_id)
+static void begin_receiver(uint32_t session_id)
 {
+	forget_receiver(store_rx);
 	store_receiver_start(store_rx, session_id, LANES);
+	meet_in(store_tx, LANE, store_rx, LANE);
 	epoch_receiver_start(rx);
 	w.receiver_session = session_id;
 }
@@ -111,8 +115,8 @@ static void set_up(struct codec_method method, uint64_t seed)
 	w.now_ns = 1000 * MS;
 	w.delay_ns = 10 * MS;
 	w.method = method;
-	start_sender(1);
-	start_receiver(1);
+	begin_sender(1);
+	begin_receiver(1);
 }
 
 static double chance(void)
@@ -361,10 +365,10 @@ static void test_restart(void)
 		for (uint32_t session = 2; session < 12; session++) {
 			send(0, 2, 60);
 			uint64_t before = w.by_history;
-			start_sender(session);
+			begin_sender(session);
 			send(0, 1, 2);
 			CU_ASSERT_EQUAL(w.by_history, before);
-			start_receiver(session);
+			begin_receiver(session);
 			send(0, 2, 200);
 			CU_ASSERT(w.by_history > before + 60);
 		}

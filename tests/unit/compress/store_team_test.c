@@ -12,6 +12,7 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "tests/unit/compress/data.h"
+#include "tests/unit/compress/store_start.h"
 #include "tests/unit/unit.h"
 
 #define WORKERS_MAX 4
@@ -24,7 +25,7 @@ static struct store_sender *senders[WORKERS_MAX];
 static struct store_receiver *receivers[WORKERS_MAX];
 static struct compressor *codecs[WORKERS_MAX];
 static struct flow_codec flows[WORKERS_MAX];
-static uint32_t next[WORKERS_MAX]; /* of the one lane that is used from each worker */
+static uint32_t next[STORE_WORKERS]; /* of the one lane that is used from each worker */
 static uint8_t text[TEXT_PACKETS * 1448];
 
 static void *zeros(uint64_t bytes)
@@ -58,9 +59,11 @@ static void set_up(unsigned ours, unsigned theirs, uint32_t slots)
 	store_senders_join(senders, ours);
 	store_receivers_join(receivers, theirs);
 	for (unsigned i = 0; i < ours; i++)
-		store_sender_start(senders[i], 1, theirs, slots);
+		start_sender(senders[i], 1, theirs, slots);
 	for (unsigned i = 0; i < theirs; i++)
 		store_receiver_start(receivers[i], 1, ours);
+	for (unsigned i = 0; i < ours * theirs; i++)
+		meet(senders[i % ours], receivers[i / ours]);
 	memset(next, 0, sizeof(next));
 	memset(flows, 0, sizeof(flows));
 	data_fill(text, sizeof(text), DATA_RANDOM, 1);
@@ -100,15 +103,14 @@ static int receive_packet(const struct transfer *t)
 	int rc = 0;
 
 	if (t->blob_len > 0)
-		rc = store_expand(
-			r, t->from, 1, t->seq, t->blob, t->blob_len, out, t->packet.len, SECOND);
+		rc = store_expand(r, t->from, 1, t->blob, t->blob_len, out, t->packet.len, SECOND);
 	else
 		memcpy(out, t->bytes, t->packet.len);
 	if (rc != 0)
 		return rc;
 	if (memcmp(out, t->bytes, t->packet.len) != 0)
 		return 1;
-	store_received(r, t->from, t->seq, out, t->packet.len, SECOND);
+	store_received(r, t->from, t->seq - r->lane[t->from].base, out, t->packet.len, SECOND);
 	return 0;
 }
 
@@ -205,18 +207,25 @@ static void test_sessions(void)
 
 	set_up(2, 2, 4096);
 	send_text(0, 0, 1, &missing);
-	store_sender_start(senders[0], 2, 2, 4096);
+	store_sender_start(senders[0], 2, 2, 4096, next, 1);
 	send_packet(&t, text, 1448, 2);
 	CU_ASSERT_EQUAL(t.blob_len, 0);
-	store_sender_start(senders[1], 2, 2, 4096);
+	store_sender_start(senders[1], 2, 2, 4096, (uint32_t[STORE_WORKERS]){0, next[1]}, 1);
 	send_packet(&t, text, 1448, 2);
-	CU_ASSERT_EQUAL(t.blob_len, 0); /* both have begun with nothing */
+	CU_ASSERT_EQUAL(t.blob_len, 0); /* the peer has not said yet that it has anything */
+	for (unsigned i = 0; i < 2; i++)
+		store_receiver_start(receivers[i], 2, 2);
+	CU_ASSERT_TRUE(meet(senders[0], receivers[0]));
+	CU_ASSERT_FALSE(meet(senders[1], receivers[1])); /* nothing has come there */
+	send_packet(&t, text + 7 * 1448, 1448, 2);
+	CU_ASSERT(t.blob_len > 0);
 
 	/* A receiver that has nothing yet, of this session or any, has what the others have. */
 	set_up(2, 2, 4096);
 	send_text(0, 0, 1, &missing);
 	memset(receivers[1]->lane, 0, sizeof(receivers[1]->lane));
 	receivers[1]->session_id = 0;
+	forget_receiver(receivers[1]);
 	send_packet(&t, text, 1448, 2);
 	CU_ASSERT(t.blob_len > 0);
 	CU_ASSERT_EQUAL(receive_packet(&t), 0);
@@ -224,6 +233,7 @@ static void test_sessions(void)
 	set_up(2, 2, 4096);
 	send_text(0, 0, 1, &missing);
 	CU_ASSERT_EQUAL(missing, 0);
+	forget_receiver(receivers[0]);
 	store_receiver_start(receivers[0], 2, 2);
 	send_packet(&t, text, 1448, 2);
 	CU_ASSERT(t.blob_len > 0);
@@ -264,7 +274,7 @@ static void test_refusals(void)
 	missing = 0;
 	CU_ASSERT(send_text(1, 1, 99, &missing) < 50000); /* its own lane is as good as ever */
 	CU_ASSERT_EQUAL(missing, 0);
-	store_sender_start(senders[1], 2, 2, 4096);
+	start_sender(senders[1], 2, 2, 4096);
 	CU_ASSERT_FALSE(senders[1]->is_alone);
 }
 
@@ -286,7 +296,7 @@ static void test_hostile(void)
 			p = store_put(p, seq, 3);
 			p = store_put(p, 0, 2);
 			store_put(p, sizeof(packet), 2);
-			CU_ASSERT_EQUAL(store_expand(receivers[1], 0, 1, 9, blob, sizeof(blob), out,
+			CU_ASSERT_EQUAL(store_expand(receivers[1], 0, 1, blob, sizeof(blob), out,
 						sizeof(out), 0),
 				is_there ? 0 : -ENOENT);
 			store_refused(senders[0], 1, STORE_REFERENCE(lane, seq), SECOND);
@@ -330,9 +340,12 @@ static void *work(void *arg)
 		if (i % 8 == 7)
 			acknowledge(me, me);
 		if (i % 100 == 99) { /* begin anew, but with no number twice */
-			store_sender_start(senders[me], 1, WORKERS_MAX, UINT32_MAX);
+			forget_sender(senders[me]);
+			start_sender(senders[me], 1, WORKERS_MAX, UINT32_MAX);
 			senders[me]->lane[me].kept.reach = UINT32_MAX;
+			forget_receiver(receivers[me]);
 			store_receiver_start(receivers[me], 1, WORKERS_MAX);
+			meet(senders[me], receivers[me]);
 		}
 	}
 	sums[me].across = senders[me]->counts.across;

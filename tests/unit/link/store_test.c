@@ -10,6 +10,7 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/ack.h"
+#include "tests/unit/compress/store_start.h"
 #include "tests/unit/link/frames.h"
 #include "tests/unit/unit.h"
 
@@ -28,6 +29,7 @@ static struct store_receiver *receiver;
 static void *memory[2];
 static struct compressor *codec;
 static struct flow_codec flow;
+static bool is_continued; /* the session has begun with what there was */
 
 static void set_up(void)
 {
@@ -64,6 +66,18 @@ static void set_up(void)
 	link_tx_init(&tx_back, LANE_BACK);
 }
 
+/* Both ends begin with the session of the paths. */
+static void begin(void)
+{
+	uint32_t sent[STORE_WORKERS] = {0};
+
+	sent[LANE % LINK_WORKERS_MAX] = (uint32_t)tx.packets;
+	store_sender_start(sender, path[0].session_id, path[0].peer_workers, path[0].store_slots,
+		sent, path[0].session_id);
+	store_receiver_start(receiver, path[1].session_id, path[1].peer_workers);
+	is_continued = meet(sender, receiver);
+}
+
 /* As the worker does it. *is_reference: codec 6. */
 static struct rte_mbuf *encode(struct rte_mbuf *in, bool *is_reference)
 {
@@ -79,9 +93,9 @@ static struct rte_mbuf *encode(struct rte_mbuf *in, bool *is_reference)
 		.flow_hash = 5};
 
 	if (sender->session_id != path[0].session_id)
-		store_sender_start(
-			sender, path[0].session_id, path[0].peer_workers, path[0].store_slots);
-	seq = tx.session_id == path[0].session_id ? (uint32_t)tx.next : 0;
+		begin();
+	seq = store_number_of(sender, LANE % LINK_WORKERS_MAX,
+		tx.session_id == path[0].session_id ? (uint32_t)tx.next : 0);
 	if (store_find(sender, LANE % LINK_WORKERS_MAX, &p, seq, &flow))
 		n = store_encode(sender, LANE % LINK_WORKERS_MAX, &p, seq, codec, blob, room);
 	*is_reference = n > 0;
@@ -224,7 +238,8 @@ static void test_vector(void)
 	uint8_t kept[64], out[64], expected[55];
 
 	set_up();
-	store_receiver_start(receiver, 1, 3);
+	begin();
+	receiver->lane[0].is_begun = true;
 	for (unsigned i = 0; i < sizeof(kept); i++)
 		kept[i] = (uint8_t)i;
 	store_received(receiver, 0, 7, kept, sizeof(kept), 0);
@@ -235,11 +250,11 @@ static void test_vector(void)
 	memcpy(expected + 10, "ab", 2);
 	memcpy(expected + 12, kept + 20, 40);
 	memcpy(expected + 52, "c", 1);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, blob, sizeof(blob), out, 53, 0), 0);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, blob, sizeof(blob), out, 53, 0), 0);
 	CU_ASSERT(memcmp(out, expected, 53) == 0);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, blob, sizeof(blob), out, 54, 0), -EBADMSG);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, blob, sizeof(blob), out, 54, 0), -EBADMSG);
 	blob[14] = 9; /* a number that has not come */
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, blob, sizeof(blob), out, 53, 0), -ENOENT);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, blob, sizeof(blob), out, 53, 0), -ENOENT);
 
 	/* The same of another lane, from worker 1 there to worker 0 here. */
 	static const uint8_t across[] = {STORE_LANES, 1, /* flags, tokens */
@@ -249,12 +264,13 @@ static void test_vector(void)
 	memcpy(expected, "a", 1);
 	memcpy(expected + 1, kept + 20, 40);
 	memcpy(expected + 41, "b", 1);
-	CU_ASSERT_EQUAL(
-		store_expand(receiver, 0, 1, 10, across, sizeof(across), out, 42, 0), -ENOENT);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, across, sizeof(across), out, 42, 0), -ENOENT);
 	receiver->worker = 0;
+	forget_receiver(receiver);
 	store_receiver_start(receiver, 2, 3);
+	receiver->lane[1].is_begun = true;
 	store_received(receiver, 1, 8, kept, sizeof(kept), 0);
-	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, 10, across, sizeof(across), out, 42, 0), 0);
+	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, across, sizeof(across), out, 42, 0), 0);
 	CU_ASSERT(memcmp(out, expected, 42) == 0);
 }
 
@@ -359,7 +375,18 @@ static void test_damage(void)
 	rte_pktmbuf_free(ack);
 }
 
-/* A new session: what the old one kept is void, and its acknowledgements are worth nothing. */
+static void change_keys(void)
+{
+	for (unsigned e = 0; e < 2; e++) {
+		path[e].session_id++;
+		path[e].rx_key_old = path[e].rx_key;
+		path[e].rx_key_old_until_ns = NOW + 1;
+		path[e].rx_key += 1234;
+		path[e].tx_key += 1234;
+	}
+}
+
+/* New keys: the store goes on, but what is of the old session is not kept and says nothing. */
 static void test_sessions(void)
 {
 	struct rte_mbuf *late, *in = packet(60);
@@ -373,25 +400,31 @@ static void test_sessions(void)
 	struct rte_mbuf *old = encode(in, &is_reference);
 	/* An acknowledgement is on its way, and a frame, when the keys change. */
 	late = make_ack();
-	for (unsigned e = 0; e < 2; e++) {
-		path[e].session_id++;
-		path[e].rx_key_old = path[e].rx_key;
-		path[e].rx_key_old_until_ns = NOW + 1;
-		path[e].rx_key += 1234;
-		path[e].tx_key += 1234;
-	}
-	CU_ASSERT(!send_one(3, 0));
+	change_keys();
+	CU_ASSERT(send_one(30, 0));
+	CU_ASSERT_TRUE(is_continued);
 	CU_ASSERT_EQUAL(sender->session_id, 2);
 	CU_ASSERT_EQUAL(receiver->session_id, 2);
+	CU_ASSERT(!send_one(60, 0));
 	CU_ASSERT_EQUAL(take_ack(late), LINK_IS_ACK);
-	CU_ASSERT(!send_one(3, 0));
+	CU_ASSERT(!send_one(60, 0));
 	/* The old frame is counted, but not kept: its number is the new session's. */
 	uint64_t kept = receiver->counts.kept;
 	CU_ASSERT_EQUAL(deliver(old, 60), DROP_LINK_DUPLICATE);
 	CU_ASSERT_EQUAL(receiver->counts.kept, kept);
 	acknowledge();
 	CU_ASSERT(send_one(3, 0));
+	CU_ASSERT(send_one(60, 0));
+
+	/* The receiver has lost it all. */
+	change_keys();
+	forget_receiver(receiver);
+	CU_ASSERT(!send_one(3, 0));
+	CU_ASSERT_FALSE(is_continued);
+	acknowledge();
+	CU_ASSERT(send_one(3, 0));
 	CU_ASSERT(!send_one(4, 0));
+	CU_ASSERT_EQUAL(receiver->counts.missing, 0);
 	/* Recorded in the first session, sent again now: its keys are gone. */
 	for (unsigned e = 0; e < 2; e++)
 		path[e].rx_key_old_until_ns = 0;
@@ -421,4 +454,4 @@ static void test_refusal(void)
 
 UNIT_TESTS("link-store", {"the bytes of an acknowledgement and of references", test_vector},
 	{"repeats go as references once acknowledged", test_round_trip}, {"damage", test_damage},
-	{"a new session", test_sessions}, {"a refused reference", test_refusal})
+	{"new sessions", test_sessions}, {"a refused reference", test_refusal})
