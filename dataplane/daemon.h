@@ -24,6 +24,7 @@ struct daemon {
 	unsigned bridge_count;
 	struct rte_mempool *pool;
 	struct dictionaries *dictionaries;
+	struct store_files *store_files; /* NULL: the stores end with the daemon */
 	struct shaper_shared *shaper_shared[POLICY_BRIDGES_MAX][WAYS];
 	struct rte_rcu_qsbr *rcu; /* workers report quiescent states, the control thread waits */
 	struct rte_ring *punt; /* workers: frames for the in-path address. control thread: takes */

@@ -20,6 +20,7 @@
 #include "dataplane/measure/inflight.h"
 #include "dataplane/packet/steer.h"
 #include "dataplane/setup.h"
+#include "dataplane/store_files.h"
 #include "dataplane/worker_store.h"
 
 #define STEER_RING 4096
@@ -451,6 +452,9 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	d->plan = plan;
 	d->memory_bytes += budget_control_bytes(policy);
 	budget_say(d, policy);
+	rc = store_files_open(d, policy, &d->store_files, error, len);
+	if (rc != 0)
+		goto fail;
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		/* Or it counts as stalled until its first round. */
 		d->workers[i]->counters->heartbeat_ns = clock_now_ns();
@@ -507,6 +511,7 @@ void setup_stop(struct daemon *d)
 		rte_eal_mp_wait_lcore();
 	for (unsigned i = 0; i < d->port_count; i++)
 		port_close(&d->ports[i]);
+	store_files_close(d->store_files);
 	for (unsigned i = 0; i < d->worker_count; i++)
 		free_worker(d->workers[i]);
 	for (unsigned b = 0; b < d->bridge_count; b++)

@@ -242,7 +242,8 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	struct store_sender *s = w->peers[peer].store_tx;
 
 	w->at_hand.is_to_keep = false;
-	if (s == NULL || s->session_id != path->session_id || !take_in_hand(w, m, inner, inner_len))
+	if (s == NULL || s->session_id != path->session_id || store_is_frozen(&s->is_frozen) ||
+		!take_in_hand(w, m, inner, inner_len))
 		return 0;
 	w->at_hand.seq = store_number_of(s, lane % LINK_WORKERS_MAX,
 		tx->session_id == path->session_id ? (uint32_t)tx->next : 0);
@@ -317,7 +318,8 @@ static void begin_sending(struct worker *w, unsigned i)
 	if (s == NULL || !path->alive || path->session_id == 0 || path->store_slots == 0)
 		return;
 	if (unlikely(s->session_id != path->session_id)) {
-		if (!__atomic_load_n(&s->memory.is_ready, __ATOMIC_ACQUIRE))
+		if (!__atomic_load_n(&s->memory.is_ready, __ATOMIC_ACQUIRE) ||
+			store_is_frozen(&s->is_frozen))
 			return;
 		start_sender(w, i);
 	}
@@ -344,7 +346,8 @@ static void begin_receiving(
 	uint8_t answer[STORE_BEGUN_BYTES];
 
 	if (r->session_id != path->session_id) {
-		if (!__atomic_load_n(&r->memory.is_ready, __ATOMIC_ACQUIRE))
+		if (!__atomic_load_n(&r->memory.is_ready, __ATOMIC_ACQUIRE) ||
+			store_is_frozen(&r->is_frozen))
 			return;
 		store_receiver_start(r, path->session_id, path->peer_workers);
 		epoch_receiver_start(peer->epoch_rx);

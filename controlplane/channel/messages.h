@@ -498,6 +498,7 @@ struct store_record {
 	uint64_t unacknowledged; /* of these, that the peer has not said it keeps */
 	uint64_t refused;	 /* references that the peer could not follow */
 	uint64_t voided;	 /* times a lane began anew for that */
+	uint64_t continued, rx_continued; /* lanes that a session went on with: sent, received */
 	uint64_t rx_kept, rx_expanded, rx_missing, acks_sent;
 	/* Acknowledged history, out of the same memory. */
 	uint64_t history_bytes;		      /* of it */

@@ -129,10 +129,12 @@ static const struct column store_columns[] = {
 	COLUMN(COUNT, "unacknowledged", "UNACKED", store_row, r.unacknowledged),
 	COLUMN(COUNT, "refused", "REFUSED", store_row, r.refused),
 	COLUMN(COUNT, "voided", "VOIDED", store_row, r.voided),
+	COLUMN(COUNT, "continued", "CONTINUED", store_row, r.continued),
 	COLUMN(COUNT, "rx_kept", "RX KEPT", store_row, r.rx_kept),
 	COLUMN(COUNT, "rx_expanded", "REBUILT", store_row, r.rx_expanded),
 	COLUMN(COUNT, "rx_missing", "MISSING", store_row, r.rx_missing),
 	COLUMN(COUNT, "acks_sent", NULL, store_row, r.acks_sent),
+	COLUMN(COUNT, "rx_continued", NULL, store_row, r.rx_continued),
 };
 
 static const struct column history_columns[] = {

@@ -78,6 +78,9 @@ static void check_appliance(const struct policy_appliance *a, struct policy_prob
 	check_numbers(&options_appliance, a, "appliance", problems);
 	if (a->worker_count == 0)
 		problem_error(problems, 0, "appliance.workers", "no workers");
+	if (*a->store_directory != '\0' && *a->store_directory != '/')
+		problem_error(problems, 0, "appliance.store_directory",
+			"not a whole path: it begins with \"/\"");
 	for (uint16_t i = 0; i < a->worker_count; i++)
 		if (a->workers[i] == a->control_cpu)
 			problem_warn(problems, 0, "appliance.workers",

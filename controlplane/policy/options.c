@@ -87,6 +87,7 @@ static const struct option appliance[] = {
 		.fallback = "1024"},
 	{"dry_run_store", OPTION_MEMORY, A(dry_run_store_mb), .min = 16, .max = 65536,
 		.empty = "none", .fallback = "none"},
+	{"store_directory", OPTION_PATH, A(store_directory), .empty = "", .fallback = ""},
 	{"mtu", OPTION_INT, A(mtu), .min = 1500, .max = 9000, .fallback = "1500"},
 	{"group", OPTION_NAME, A(group), .empty = "", .fallback = ""},
 };

@@ -69,7 +69,8 @@ struct policy_appliance {
 	uint16_t control_cpu; /* CPU of the control thread */
 	enum policy_poll poll;
 	bool hugepages;		   /* false: run without (slower) */
-	uint32_t dry_run_store_mb; /* to reckon with a store without a peer; 0: none */
+	char store_directory[POLICY_PATH_MAX]; /* peers' stores outlive the daemon there; "": none */
+	uint32_t dry_run_store_mb;	       /* to reckon with a store without a peer; 0: none */
 	uint32_t memory_mb; /* upper bound for all of the daemon's packet memory; 0: computed */
 	uint32_t flows;	    /* flows per worker */
 	uint32_t buffers;   /* packet buffers in all; 0: computed */

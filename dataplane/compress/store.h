@@ -242,7 +242,8 @@ struct store_sender {
 	unsigned ask_at;
 	uint32_t refused; /* packets of other lanes that the peer did not have */
 	uint64_t refused_since_ns;
-	bool is_alone; /* until the next session: too many of them */
+	bool is_alone;	/* until the next session: too many of them */
+	bool is_frozen; /* store_freeze() */
 	struct store_tx lane[STORE_WORKERS];
 	struct store_tx_counts counts;
 	struct store_match match; /* of the packet at hand */
@@ -271,6 +272,7 @@ struct store_receiver {
 	unsigned peer_workers;
 	struct store_rx lane[STORE_WORKERS];
 	struct store_rx_counts counts;
+	bool is_frozen;		       /* store_freeze() */
 	struct epoch_receiver *epochs; /* of its lanes; NULL: none */
 	uint8_t literals[STORE_PACKET_MAX + 1];
 };
@@ -325,6 +327,22 @@ void store_begun(struct store_sender *s, unsigned lane, const uint8_t *bytes, ui
 static inline uint32_t store_number_of(const struct store_sender *s, unsigned lane, uint32_t seq)
 {
 	return s->lane[lane].base + seq;
+}
+
+/*
+ * From now on both halves are as they are, for good: nothing more is kept, acknowledged, refused or
+ * begun, and nothing referred to. What the peer refers to is still rebuilt. Any thread; each worker
+ * has noticed when it has ended the round in which it may be.
+ */
+static inline void store_freeze(struct store_sender *s, struct store_receiver *r)
+{
+	__atomic_store_n(&s->is_frozen, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&r->is_frozen, true, __ATOMIC_RELEASE);
+}
+
+static inline bool store_is_frozen(const bool *is_frozen)
+{
+	return __atomic_load_n(is_frozen, __ATOMIC_ACQUIRE);
 }
 
 /* ---- sending ---- */

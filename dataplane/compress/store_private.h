@@ -93,4 +93,9 @@ static inline bool store_look_over(const struct store_kept *lane, const uint32_t
 	return __atomic_load_n(session_id, __ATOMIC_RELAXED) == session;
 }
 
+/* Share the memory out to the lanes that the half has with as many workers of the peer as in its
+ * last session (store_session.c): they are empty. */
+void store_sender_share(struct store_sender *s);
+void store_receiver_share(struct store_receiver *r);
+
 #endif

@@ -200,7 +200,7 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 	struct store_rx *rx = &r->lane[lane];
 	const struct store_slot *slot;
 
-	if (!rx->is_begun || len > rx->kept.slot_bytes || len > STORE_PACKET_MAX)
+	if (!rx->is_begun || store_is_frozen(&r->is_frozen) || len > rx->kept.slot_bytes || len > STORE_PACKET_MAX)
 		return;
 	seq += rx->base;
 	slot = &rx->kept.slots[seq % rx->kept.count];
@@ -229,7 +229,8 @@ unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *ba
 
 	memset(words, 0, STORE_ACK_WORDS * sizeof(*words));
 	*base = (rx->kept.newest | 63) - (STORE_ACK_WORDS * 64 - 1);
-	for (uint32_t i = 0; i < STORE_ACK_WORDS * 64 && rx->kept.count > 0; i++) {
+	/* Before the session has begun it may be another store than the sender's. */
+	for (uint32_t i = 0; i < STORE_ACK_WORDS * 64 && rx->is_begun; i++) {
 		uint32_t seq = *base + i;
 
 		if (store_holds(&rx->kept.slots[seq % rx->kept.count], rx->kept.generation, seq))

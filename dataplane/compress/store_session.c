@@ -52,7 +52,7 @@ static struct store_kept part_of(struct store_memory *m, uint64_t first, uint32_
 		.generation = ++m->generation};
 }
 
-static void share_sender(struct store_sender *s)
+void store_sender_share(struct store_sender *s)
 {
 	struct store_memory *m = &s->memory;
 	uint32_t lanes = lanes_of(s->worker, s->workers, s->peer_workers);
@@ -73,7 +73,7 @@ static void share_sender(struct store_sender *s)
 	}
 }
 
-static void share_receiver(struct store_receiver *r)
+void store_receiver_share(struct store_receiver *r)
 {
 	struct store_memory *m = &r->memory;
 	uint32_t lanes = lanes_of(r->worker, r->workers, r->peer_workers);
@@ -114,7 +114,7 @@ void store_sender_start(struct store_sender *s, uint32_t session_id, unsigned pe
 	if (s->peer_workers != peer_workers || s->slots_max != slots_max) {
 		s->peer_workers = peer_workers;
 		s->slots_max = slots_max;
-		share_sender(s);
+		store_sender_share(s);
 	}
 	for (unsigned i = 0; i < STORE_WORKERS; i++)
 		begin_lane(&s->lane[i], sent[i], nonce | 1);
@@ -165,7 +165,8 @@ void store_begun(struct store_sender *s, unsigned lane, const uint8_t *bytes, ui
 	struct store_tx *tx = &s->lane[lane];
 
 	if (len != STORE_BEGUN_BYTES || bytes[0] != STORE_BEGUN || bytes[1] > 1 ||
-		tx->kept.count == 0 || tx->is_begun || get64(bytes + 2) != tx->next_id)
+		tx->kept.count == 0 || tx->is_begun || get64(bytes + 2) != tx->next_id ||
+		store_is_frozen(&s->is_frozen))
 		return;
 	tx->is_begun = true;
 	if (bytes[1] == 1) {
@@ -183,7 +184,7 @@ void store_receiver_start(struct store_receiver *r, uint32_t session_id, unsigne
 	change(&r->session_id);
 	if (r->peer_workers != peer_workers) {
 		r->peer_workers = peer_workers;
-		share_receiver(r);
+		store_receiver_share(r);
 	}
 	for (unsigned i = 0; i < STORE_WORKERS; i++) {
 		r->lane[i].is_begun = false;
@@ -219,7 +220,7 @@ uint32_t store_begin(struct store_receiver *r, unsigned lane, const uint8_t *byt
 	uint32_t base;
 
 	if (len != STORE_BEGIN_BYTES || bytes[0] != STORE_BEGIN || bytes[1] != 0 ||
-		rx->kept.count == 0)
+		rx->kept.count == 0 || store_is_frozen(&r->is_frozen))
 		return 0;
 	id = get64(bytes + 2);
 	next_id = get64(bytes + 10);

@@ -238,7 +238,7 @@ void store_acked(
 {
 	struct store_tx *tx = &s->lane[lane];
 
-	if (tx->kept.count == 0)
+	if (tx->kept.count == 0 || store_is_frozen(&s->is_frozen))
 		return;
 	for (unsigned i = 0; i < count; i++) {
 		for (uint64_t left = words[i]; left != 0; left &= left - 1) {
@@ -301,7 +301,7 @@ void store_refused(struct store_sender *s, unsigned lane, uint32_t reference, ui
 {
 	struct store_tx *tx = &s->lane[lane];
 
-	if (tx->kept.count == 0)
+	if (tx->kept.count == 0 || store_is_frozen(&s->is_frozen))
 		return;
 	if (reference >> 24 != s->worker * STORE_WORKERS + lane) {
 		refused_across(s, reference, now_ns);

@@ -14,6 +14,7 @@
 #include "dataplane/control/peers.h"
 #include "dataplane/control/publish.h"
 #include "dataplane/control/track.h"
+#include "dataplane/store_files.h"
 
 #define TICK_NS 1000000
 #define INPATH_NS 100000000ull
@@ -25,11 +26,25 @@
 /* Frames for the in-path addresses taken in one turn: 128,000 a second at most. */
 #define PUNT_BURST 128
 
-static volatile sig_atomic_t asked_to_stop;
+static volatile sig_atomic_t asked_to_stop, times_asked;
 
 static void on_signal(int signal)
 {
 	asked_to_stop = signal;
+	times_asked = times_asked + 1;
+}
+
+/* Asked to stop: at once where nothing is to be written first, or when asked again. */
+static bool is_to_end(struct control *c)
+{
+	if (times_asked == 0)
+		return false;
+	if (!c->is_ending) {
+		printf("stopping on %s\n", asked_to_stop == SIGINT ? "SIGINT" : "SIGTERM");
+		c->is_ending = true;
+		store_files_write(c->daemon->store_files);
+	}
+	return times_asked > 1 || store_files_are_written(c->daemon->store_files);
 }
 
 uint64_t control_realtime_ns(void)
@@ -137,7 +152,7 @@ static void loop(struct control *c)
 	struct daemon *d = c->daemon;
 	uint64_t inpath_ns = 0, links_ns = 0, ports_ns = 0, clock_ns = clock_now_ns();
 
-	while (!asked_to_stop) {
+	while (!is_to_end(c)) {
 		uint64_t now_ns = clock_now_ns();
 
 		take_punted(c, now_ns);
@@ -224,7 +239,6 @@ int control_run(struct daemon *d, char *error, size_t error_len)
 	__atomic_store_n(&d->counters->ready, 1, __ATOMIC_RELEASE);
 	printf("ready\n");
 	loop(c);
-	printf("stopping on %s\n", asked_to_stop == SIGINT ? "SIGINT" : "SIGTERM");
 	rc = 0;
 
 done:

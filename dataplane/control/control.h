@@ -36,6 +36,7 @@ struct control {
 	uint64_t confirm_deadline_ns; /* apply --confirm: roll back at this time; 0: not waiting */
 	struct change *change;	      /* that is under way, build.h; NULL: none */
 	uint64_t started_ns;
+	bool is_ending; /* asked to stop */
 };
 
 /* Run until SIGTERM or SIGINT: 0. A negative errno and a sentence if it could not start. */

@@ -22,6 +22,7 @@ static void add_sender(const struct store_sender *tx, uint64_t now_ns, struct st
 	r->unacknowledged += tx->counts.kept - tx->counts.acked;
 	r->refused += tx->counts.refused;
 	r->voided += tx->counts.voided;
+	r->continued += tx->counts.continued;
 }
 
 /* One worker's share, the same way. */
@@ -38,6 +39,7 @@ static void add_store(const struct worker_peer *peer, uint64_t now_ns, struct st
 	r->rx_expanded += rx->counts.expanded;
 	r->rx_missing += rx->counts.missing;
 	r->acks_sent += rx->counts.acks;
+	r->rx_continued += rx->counts.continued;
 	r->history_flows += epochs->flows;
 	r->epochs_offered += epochs->offered;
 	r->epochs_made += epochs->made;

@@ -5,7 +5,8 @@
  *     0  a blob of references, as it is: two bytes original length, then the blob
  *     1  an acknowledgement, for a sender with packets of which some are in flight
  *     2  packets that follow each other through two lanes, with acknowledgements and losses in
- * between: what comes out is what went in
+ *        between: what comes out is what went in
+ *     3  a question for a receiver, or an answer for a sender, whose session begins
  *
  * The kept packets are text that repeats, so that offsets and lengths mean something.
  */
@@ -192,12 +193,35 @@ static void follow(const uint8_t *data, size_t size)
 	}
 }
 
+/* One byte: to whom; then the message. */
+static void begin(const uint8_t *data, size_t size)
+{
+	uint8_t *bytes = malloc(size > 0 ? size : 1), answer[STORE_BEGUN_BYTES];
+	uint32_t len;
+
+	if (size > 0) {
+		memcpy(bytes, data + 1, size - 1);
+		start_sender(senders[0], 2, WORKERS, UINT32_MAX);
+		store_receiver_start(receivers[0], 2, WORKERS);
+		/* Their names are what a fuzzer can find. */
+		receivers[0]->lane[0].id = senders[0]->lane[0].next_id = 7;
+		if (data[0] & 1) {
+			len = store_begin(receivers[0], 0, bytes, (uint32_t)size - 1, answer);
+			require(len == 0 || len == sizeof(answer));
+			require(receivers[0]->lane[0].is_begun == (len > 0));
+		} else {
+			store_begun(senders[0], 0, bytes, (uint32_t)size - 1);
+		}
+	}
+	free(bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1 || size > 4096)
 		return 0;
 	set_up();
-	switch (data[0] % 3) {
+	switch (data[0] % 4) {
 	case 0:
 		fill();
 		acknowledge(0);
@@ -209,8 +233,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fill();
 		read_ack(data + 1, size - 1);
 		break;
-	default:
+	case 2:
 		follow(data + 1, size - 1);
+		break;
+	default:
+		fill();
+		begin(data + 1, size - 1);
+		acknowledge(0);
+		fill();
 	}
 	return 0;
 }

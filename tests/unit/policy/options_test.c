@@ -53,6 +53,8 @@ static const struct option_case cases[] = {
 		{"-1", "1024", "\"0\"", "4294967296", "-4294967295", "0.0"}},
 	{"appliance", "poll", {"\"adaptive\"", "\"busy\""}, {"\"bussy\"", "true", "\"\""}},
 	{"appliance", "hugepages", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
+	{"appliance", "store_directory", {"\"\"", "\"/var/lib/sluice\"", "\"/\""},
+		{"1", "true"}},
 	{"appliance", "dry_run_store", {"\"none\"", "\"16 MiB\"", "\"65536 MiB\""},
 		{"\"15 MiB\"", "\"65537 MiB\"", "64", "\"\""}},
 	{"appliance", "memory", {"\"auto\"", "\"64 MiB\"", "\"1024 GiB\"", "\"1 GiB\""},

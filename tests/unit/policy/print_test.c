@@ -62,6 +62,7 @@ static void random_appliance(struct policy_appliance *a)
 	a->control_cpu = (uint16_t)within(0, 1023);
 	a->poll = (enum policy_poll)within(0, 1);
 	a->hugepages = often();
+	strcpy(a->store_directory, often() ? "/var/lib/a \"b\"" : "");
 	a->dry_run_store_mb = often() ? (uint32_t)within(16, 65536) : 0;
 	a->memory_mb = often() ? (uint32_t)within(64, 1 << 20) : 0;
 	a->flows = (uint32_t)within(1024, 16777216);
@@ -327,6 +328,7 @@ static void compare_appliances(const struct policy_appliance *a, const struct po
 	SAME(hugepages);
 	SAME(memory_mb);
 	SAME(dry_run_store_mb);
+	SAME_TEXT(store_directory);
 	SAME(flows);
 	SAME(buffers);
 	SAME(queues);
