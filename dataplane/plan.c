@@ -146,6 +146,7 @@ static struct compress_class codec_of(const struct policy_class *c)
 		.dry_run = c->dry_run,
 		.history = c->history,
 		.store_all = c->store_all && !c->is_private,
+		.raw = c->codec == POLICY_CODEC_RAW,
 	};
 }
 
@@ -179,7 +180,8 @@ struct plan *plan_build(struct policy *policy, const struct plan *previous, uint
 		plan->class_compress[plan->class_id_of[i]] = policy->classes[i].compress;
 		plan->class_private[plan->class_id_of[i]] = policy->classes[i].is_private;
 		plan->class_pack[plan->class_id_of[i]] =
-			policy->classes[i].pack && !policy->classes[i].is_private;
+			policy->classes[i].pack && !policy->classes[i].is_private &&
+			policy->classes[i].codec != POLICY_CODEC_RAW;
 		if (plan->class_pack[plan->class_id_of[i]] && policy->classes[i].compress) {
 			plan->class_pack_wait_ns[plan->class_id_of[i]] =
 				policy->classes[i].pack_wait_ns;

@@ -191,17 +191,22 @@ static bool is_for_store(const struct worker *w, const struct sending *s, enum r
 	       !p->flow->codec.is_encrypted && s->path->store_slots > 0 && !s->path->transparent;
 }
 
-/* Write the packet as it is, if the store wants it. False: it does not, or there is no room. */
-static bool write_raw(const struct worker *w, struct sending *s, enum reason reason)
+/* Write the packet as it is. False: there is no room. */
+static bool write_raw(struct sending *s)
 {
-	if (w->governor.step > 0 || !is_for_store(w, s, reason) || !w->at_hand.is_to_keep ||
-		s->inner_len == 0 ||
-		wire_bytes_of(s, s->inner_len) > rte_pktmbuf_tailroom(w->spare))
+	if (s->inner_len == 0 || wire_bytes_of(s, s->inner_len) > rte_pktmbuf_tailroom(s->out))
 		return false;
 	memcpy(s->blob, s->inner, s->inner_len);
 	s->number = LINK_CODEC_RAW;
 	s->len = s->inner_len;
 	return true;
+}
+
+/* The same of a packet that is not worth compressing, if the store wants it. */
+static bool write_for_store(const struct worker *w, struct sending *s, enum reason reason)
+{
+	return w->governor.step == 0 && is_for_store(w, s, reason) && w->at_hand.is_to_keep &&
+	       write_raw(s);
 }
 
 /* Where the packet goes. Returns why it can't go there, or REASON_NONE. */
@@ -297,10 +302,25 @@ static struct rte_mbuf *frame_packet(struct worker *w, const struct sending *s)
 		return NULL;
 	}
 	w->spare = NULL;
+	if (s->number == LINK_CODEC_RAW)
+		count_codec(w, s, LINK_CODEC_RAW, s->len, rte_rdtsc()); /* it took no time */
 	worker_store_keep(w, s->peer, s->lane);
 	worker_count_frame(w, s->m, s->out, s->out->pkt_len);
 	rte_pktmbuf_free(s->m);
 	return s->out;
+}
+
+/* The frame of a packet whose class is carried as it is, or NULL and *reason: what does not fit
+ * goes beside the link. */
+static struct rte_mbuf *carry_raw(struct worker *w, struct sending *s, enum reason *reason)
+{
+	struct rte_mbuf *frame = NULL;
+
+	w->at_hand.is_to_keep = false;
+	if (!s->dry && take_spare(w, s) && write_raw(s))
+		frame = frame_packet(w, s);
+	*reason = frame == NULL ? PASS_LINK_NO_FIT : REASON_NONE;
+	return frame;
 }
 
 /*
@@ -319,6 +339,8 @@ static struct rte_mbuf *compress_packet(
 	*reason = begin_sending(w, m, &s);
 	if (*reason != REASON_NONE)
 		return NULL;
+	if (w->plan->class_codec[p->class_id].raw)
+		return carry_raw(w, &s, reason);
 	compress_hint(&p->flow->codec, p->key.proto, p->key.port);
 	*reason = compress_should_try(&p->flow->codec,
 		rte_pktmbuf_mtod_offset(m, const uint8_t *, p->payload_off), p->payload_len);
@@ -338,7 +360,7 @@ static struct rte_mbuf *compress_packet(
 		*reason = REASON_NONE;
 	else if (is_tried)
 		*reason = s.room == 0 ? PASS_LINK_NO_FIT : PASS_LINK_NO_GAIN;
-	if (s.dry || (s.len == 0 && !write_raw(w, &s, *reason)))
+	if (s.dry || (s.len == 0 && !write_for_store(w, &s, *reason)))
 		return NULL;
 	frame = frame_packet(w, &s);
 	if (frame == NULL)

@@ -25,7 +25,8 @@ static const struct option_word poll_words[] = {
 static const struct option_word compress_words[] = {
 	{"on", COMPRESS_ON}, {"off", COMPRESS_OFF}, {"dry-run", COMPRESS_DRY_RUN}, {NULL, 0}};
 static const struct option_word codec_words[] = {{"auto", POLICY_CODEC_AUTO},
-	{"lz4", POLICY_CODEC_LZ4}, {"zstd", POLICY_CODEC_ZSTD}, {NULL, 0}};
+	{"lz4", POLICY_CODEC_LZ4}, {"zstd", POLICY_CODEC_ZSTD}, {"raw", POLICY_CODEC_RAW},
+	{NULL, 0}};
 static const struct option_word framing_words[] = {
 	{"tunnel", FRAMING_TUNNEL}, {"transparent", FRAMING_TRANSPARENT}, {NULL, 0}};
 static const struct option_word path_words[] = {

@@ -39,7 +39,7 @@ enum policy_police { POLICE_NONE, POLICE_SRTCM, POLICE_TRTCM, POLICE_TRTCM_4115 
 
 enum policy_poll { POLL_ADAPTIVE, POLL_BUSY };
 enum policy_compress { COMPRESS_OFF, COMPRESS_ON, COMPRESS_DRY_RUN };
-enum policy_codec { POLICY_CODEC_AUTO, POLICY_CODEC_LZ4, POLICY_CODEC_ZSTD };
+enum policy_codec { POLICY_CODEC_AUTO, POLICY_CODEC_LZ4, POLICY_CODEC_ZSTD, POLICY_CODEC_RAW };
 /* Whom the STAMP reflector answers (RFC 8762): nobody, the peers of the bridge, everybody. */
 enum policy_reflector { REFLECTOR_OFF, REFLECTOR_PEERS, REFLECTOR_ANY };
 enum policy_framing { FRAMING_TUNNEL, FRAMING_TRANSPARENT };
@@ -68,8 +68,9 @@ struct policy_appliance {
 	uint16_t worker_count;
 	uint16_t control_cpu; /* CPU of the control thread */
 	enum policy_poll poll;
-	bool hugepages;		   /* false: run without (slower) */
-	char store_directory[POLICY_PATH_MAX]; /* peers' stores outlive the daemon there; "": none */
+	bool hugepages;			       /* false: run without (slower) */
+	char store_directory[POLICY_PATH_MAX]; /* peers' stores outlive the daemon there; "": none
+						*/
 	uint32_t dry_run_store_mb;	       /* to reckon with a store without a peer; 0: none */
 	uint32_t memory_mb; /* upper bound for all of the daemon's packet memory; 0: computed */
 	uint32_t flows;	    /* flows per worker */

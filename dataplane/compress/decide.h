@@ -77,6 +77,7 @@ struct compress_class {
 	bool dry_run;	      /* only count what it would save */
 	bool history;	      /* epoch.h, where the peer has a store */
 	bool store_all;	      /* store.h, for what does not compress, too */
+	bool raw;	      /* nothing of all this: carried as it is */
 };
 
 /* Up to these rates of a link a worker has the time for zstd of level 3 and 1: measured at 1.2 and

@@ -7,7 +7,8 @@
 #include "dataplane/control/show.h"
 #include "dataplane/daemon.h"
 
-static const char *const codec_names[CODEC_NUMBERS] = {[CODEC_LZ4] = "lz4",
+static const char *const codec_names[CODEC_NUMBERS] = {[CODEC_RAW] = "raw",
+	[CODEC_LZ4] = "lz4",
 	[CODEC_LZ4_DICTIONARY] = "lz4-dict",
 	[CODEC_LZ4_HISTORY] = "lz4-history",
 	[CODEC_ZSTD] = "zstd",

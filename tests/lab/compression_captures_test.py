@@ -210,7 +210,7 @@ def one_lab(framing, groups, workers=1):
         # TCP that repeats itself goes beside the link: each round has flows of its own.
         own = [[write_pcap(lab, f"{name}-{round_}", frames)
                 for name, frames in own_captures(4444 + 100 * round_).items()]
-               for round_ in range(5 if workers == 1 else 1)]
+               for round_ in range(6 if workers == 1 else 1)]
         # The store has nothing of a class that is private, and packs have none of it. A frame is
         # a packet here; pack_test.py has several in one.
         lz4, zstd = ('codec = "lz4"; private = true;',
@@ -219,7 +219,8 @@ def one_lab(framing, groups, workers=1):
                           'codec = "lz4"; pack = false;')
         runs = [("lz4", lz4, ("lz4", "lz4-dict"), own[0])]
         if workers == 1:
-            runs += [("zstd", zstd, ("zstd",), own[1]),
+            runs += [("raw", 'codec = "raw";', ("raw",), own[5]),
+                     ("zstd", zstd, ("zstd",), own[1]),
                      ("store, new data", store, ("lz4", "lz4-dict", "store"), own[2]),
                      ("store, the same again", store, ("lz4", "lz4-dict", "store"), own[2]),
                      ("history", history, ("lz4", "lz4-dict", "store", "lz4-history"), own[4])]

@@ -337,8 +337,10 @@ static void test_sample(void)
 /* What a class asks for, what the worker has time for, what the other end understands. */
 static void test_method(void)
 {
-	const struct compress_class lz4 = {CODEC_LZ4, 2, 1, false, true, false};
-	const struct compress_class zstd = {CODEC_ZSTD, 6, 3, false, true, false};
+	const struct compress_class lz4 = {
+		.codec = CODEC_LZ4, .acceleration = 2, .level = 1, .history = true};
+	const struct compress_class zstd = {
+		.codec = CODEC_ZSTD, .acceleration = 6, .level = 3, .history = true};
 	const uint8_t all =
 		1 << CODEC_RAW | 1 << CODEC_LZ4 | 1 << CODEC_LZ4_DICTIONARY | 1 << CODEC_ZSTD;
 	const uint8_t old = 1 << CODEC_RAW | 1 << CODEC_LZ4;
@@ -376,8 +378,13 @@ static void test_method(void)
 
 static void test_link(void)
 {
-	struct compress_class any = {CODEC_RAW, 1, 2, false, true, false}, got;
-	const struct compress_class lz4 = {CODEC_LZ4, 1, 2, false, true, false};
+	struct compress_class any = {.codec = CODEC_RAW,
+				      .acceleration = 1,
+				      .level = 2,
+				      .history = true},
+			      got;
+	const struct compress_class lz4 = {
+		.codec = CODEC_LZ4, .acceleration = 1, .level = 2, .history = true};
 	const struct {
 		uint64_t bps;
 		uint8_t codec, level;

@@ -155,7 +155,7 @@ static const struct option_case cases[] = {
 	{"classes", "red", {"\"drop\"", "\"default\""}, {BAD_ACTIONS}},
 	{"classes", "compress", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
 	{"classes", "dry_run", {"true", "false", "\"on\"", "\"off\""}, {BAD_BOOLS}},
-	{"classes", "codec", {"\"auto\"", "\"lz4\"", "\"zstd\""},
+	{"classes", "codec", {"\"auto\"", "\"lz4\"", "\"zstd\"", "\"raw\""},
 		{"\"\"", "\"gzip\"", "1", "true"}},
 	{"classes", "acceleration", {"1", "64"}, {"0", "65", "\"fast\"", "-1", "1.5"}},
 	{"classes", "zstd_level", {"1", "3"}, {"0", "4", "\"1 MB\"", "-1"}},

@@ -175,7 +175,7 @@ static void random_class(struct policy *p, uint32_t i)
 	c->ecn = often();
 	c->compress = often();
 	c->dry_run = often();
-	c->codec = (enum policy_codec)within(0, POLICY_CODEC_ZSTD);
+	c->codec = (enum policy_codec)within(0, POLICY_CODEC_RAW);
 	c->acceleration = (uint8_t)within(1, 64);
 	c->zstd_level = (uint8_t)within(1, 3);
 	c->history = often();
