@@ -452,9 +452,12 @@ int setup_start(struct daemon *d, struct policy *policy, char *error, size_t len
 	d->plan = plan;
 	d->memory_bytes += budget_control_bytes(policy);
 	budget_say(d, policy);
+	/* Last: what it reads it removes. */
 	rc = store_files_open(d, policy, &d->store_files, error, len);
-	if (rc != 0)
-		goto fail;
+	if (rc != 0) {
+		setup_stop(d); /* the plan has the policy */
+		return rc;
+	}
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		/* Or it counts as stalled until its first round. */
 		d->workers[i]->counters->heartbeat_ns = clock_now_ns();

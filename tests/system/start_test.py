@@ -143,6 +143,20 @@ def refused(folder, text, *expected, instance=None, prefix=()):
     return said[0][len("sluiced: "):]
 
 
+def store_directories(folder):
+    """That there are not, or that others write to."""
+    def with_directory(path):
+        return config(appliance=f'store_directory = "{path}";')
+
+    absent = os.path.join(folder.path, "absent")
+    shared = os.path.join(folder.path, "shared")
+    os.mkdir(shared)
+    os.chmod(shared, 0o777)
+    check_refuses(folder, with_directory("stores"), 3, "appliance.store_directory", "whole path")
+    refused(folder, with_directory(absent), "store_directory", absent, "No such file")
+    return refused(folder, with_directory(shared), "store_directory", shared, "must not write")
+
+
 def without_hugepages(folder):
     """In a mount namespace of its own that shows no hugepages: nobody else notices."""
     hide = ["unshare", "-m", "--propagation", "private", "sh", "-c",
@@ -536,6 +550,7 @@ def main():
         check("memory bound too small", refused, folder,
               config(flows=1048576, appliance='memory = "64 MiB";'), "appliance.memory",
               "appliance.flows")
+        check("no directory for the stores", store_directories, folder)
         check("no name for an instance", lambda: refused(
             folder, config(), "a b", "letters", instance="a b"))
         check("no hugepages", without_hugepages, folder)
