@@ -96,17 +96,19 @@ static void complain(const struct half *half, const char *what, int rc)
 
 /* ---- reading ---- */
 
-/* Returns the file's bytes, 0: it could not be used, or there is none. */
-static uint64_t read_file(const struct half *half)
+/* Read the file and remove it. *bytes of it are used; 0: none. False: there was no time for that,
+ * the file is for the next one. */
+static bool read_file(const struct half *half, uint64_t *bytes)
 {
 	const struct store_files *f = half->files;
 	int fd = openat(f->directory, half->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), rc;
 	struct stat about = {0};
 
+	*bytes = 0;
 	if (fd < 0) {
 		if (errno != ENOENT)
 			complain(half, "not read, the store begins empty", -errno);
-		return 0;
+		return true;
 	}
 	rc = fstat(fd, &about) == 0 ? 0 : -errno;
 	if (rc == 0 && half->is_sender)
@@ -115,20 +117,23 @@ static uint64_t read_file(const struct half *half)
 		rc = store_receiver_read(half->peer->store_rx, fd, &f->stop_reading);
 	close(fd);
 	if (rc == -EINTR)
-		return 0; /* it is for the next one */
+		return false;
 	/* From here on it would be older than what the peer has. */
 	if (unlinkat(f->directory, half->name, 0) != 0 && rc == 0)
 		complain(half, "cannot be removed", -errno);
 	if (rc != 0)
 		complain(half, "not used, the store begins empty", rc);
-	return rc == 0 ? (uint64_t)about.st_size : 0;
+	else
+		*bytes = (uint64_t)about.st_size;
+	return true;
 }
 
 static uint64_t read_half(struct half *half)
 {
-	uint64_t bytes = read_file(half);
+	uint64_t bytes = 0;
 
-	if (!__atomic_load_n(&half->files->stop_reading, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&half->files->stop_reading, __ATOMIC_RELAXED) &&
+		read_file(half, &bytes))
 		__atomic_store_n(&memory_of(half)->is_ready, true, __ATOMIC_RELEASE);
 	return bytes;
 }
