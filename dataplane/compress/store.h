@@ -25,8 +25,7 @@
  *     with STORE_HAS_HEADER: the packet begins like another one, its headers as a rule
  *        3  that packet, of the same lane: its number modulo 2^24
  *        1  length h, 1..STORE_HEADER_MAX
- *        (h + 7) / 8  bit (i % 8) of byte (i / 8): byte i differs
- *        ...  those bytes
+ *        .  how its first h bytes differ from those: store_header.h, byte by byte
  *     each token, 9 bytes, or 10 with STORE_LANES:
  *        2  literals that come before it
  *        1  with STORE_LANES: lane of the packet that it copies from, as in the shim
@@ -155,7 +154,7 @@ struct store_memory {
 struct store_packet {
 	const uint8_t *bytes;
 	uint32_t len;
-	uint32_t header_len; /* bytes at its start that another packet of its flow has, too */
+	uint32_t header_len; /* bytes up to its payload, nearly those of its flow's others */
 	uint32_t domain;
 	uint32_t flow_hash;
 	uint32_t service_hash; /* of its class and the end that serves it; 0: of none (epoch.h) */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/compress/lz4.h"
+#include "dataplane/compress/store_header.h"
 #include "dataplane/compress/store_private.h"
 
 /* A frame of references that is being rebuilt. */
@@ -83,31 +84,22 @@ static int copy(
 
 /* The header at *blob: patch that of another packet. Its length, or a negative errno. */
 static int expand_header(const struct frame *f, const uint8_t **blob, const uint8_t *end,
-	uint8_t *out, uint32_t original_len)
+	uint8_t *out, uint32_t original_len, struct store_header *left)
 {
-	const uint8_t *map = *blob + 4, *bytes;
-	uint32_t len, map_len;
+	uint32_t len;
 	int rc;
 
 	if (end - *blob < 4)
 		return -EBADMSG;
 	len = (*blob)[3];
-	map_len = (len + 7) / 8;
-	if (len > STORE_HEADER_MAX || len > original_len || (size_t)(end - map) < map_len)
+	if (len > STORE_HEADER_MAX || len > original_len)
 		return -EBADMSG;
 	rc = copy(f, STORE_REFERENCE(lane_of(f), store_get(*blob, 3)), 0, len, out);
 	if (rc < 0)
 		return rc;
-	bytes = map + map_len;
-	for (uint32_t i = 0; i < len; i++) {
-		if (!(map[i / 8] >> i % 8 & 1))
-			continue;
-		if (bytes == end)
-			return -EBADMSG;
-		out[i] = *bytes++;
-	}
-	*blob = bytes;
-	return (int)len;
+	*blob += 4;
+	rc = store_header_read(blob, end, out, len, original_len, left);
+	return rc < 0 ? rc : (int)len;
 }
 
 /* The tokens of a blob, `bytes` each. */
@@ -157,6 +149,7 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, c
 	const struct frame f = {.r = r, .lane = lane, .session_id = session_id, .now_ns = now_ns};
 	const uint8_t *end = blob + len, *at = blob + 2, *literals;
 	uint32_t header = 0, copied = 0, literals_len;
+	struct store_header left = {0};
 	struct tokens tokens;
 	int rc;
 
@@ -164,7 +157,7 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, c
 		blob[0] & ~(STORE_HAS_HEADER | STORE_LZ4 | STORE_LANES))
 		return -EBADMSG;
 	if (blob[0] & STORE_HAS_HEADER) {
-		rc = expand_header(&f, &at, end, out, original_len);
+		rc = expand_header(&f, &at, end, out, original_len, &left);
 		if (rc < 0)
 			return rc;
 		header = (uint32_t)rc;
@@ -190,6 +183,8 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, c
 	}
 	rc = expand_tokens(
 		&f, &tokens, literals, literals_len, out + header, original_len - header);
+	if (rc == 0)
+		rc = store_header_finish(&left, out, original_len);
 	r->counts.expanded += rc == 0;
 	return rc;
 }

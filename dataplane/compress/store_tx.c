@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dataplane/compress/lz4.h"
+#include "dataplane/compress/store_header.h"
 #include "dataplane/compress/store_private.h"
 
 /* Fewer literals are not worth LZ4's time. */
@@ -33,10 +34,10 @@ static uint8_t *write_header(const struct store_tx *tx, const struct store_packe
 	uint8_t *out, const uint8_t *end)
 {
 	uint32_t len = p->header_len < STORE_HEADER_MAX ? p->header_len : STORE_HEADER_MAX;
-	uint32_t map_len = (len + 7) / 8, from, changed = 0;
 	const struct store_recent *recent = &tx->recent[p->flow_hash % STORE_RECENT];
+	uint8_t difference[STORE_HEADER_DIFFERENCE_MAX];
 	const struct store_slot *slot;
-	const uint8_t *there;
+	uint32_t from, n;
 
 	if (recent->flow_hash != p->flow_hash || len == 0)
 		return out;
@@ -46,23 +47,14 @@ static uint8_t *write_header(const struct store_tx *tx, const struct store_packe
 		from = recent->acked_seq;
 		slot = usable(&tx->kept, from, seq, p->domain);
 	}
-	if (slot == NULL || slot->len < len || end < out || (size_t)(end - out) < 4 + map_len + len)
+	if (slot == NULL || slot->len < len)
 		return out;
-
-	there = store_data(&tx->kept, from);
-	uint8_t *map = out + 4, *bytes = map + map_len;
-
-	memset(map, 0, map_len);
-	for (uint32_t i = 0; i < len; i++) {
-		if (p->bytes[i] == there[i])
-			continue;
-		map[i / 8] |= (uint8_t)(1 << i % 8);
-		bytes[changed++] = p->bytes[i];
-	}
-	if (4 + map_len + changed >= len)
+	n = 4 + store_header_write(store_data(&tx->kept, from), len, p->bytes, p->len, difference);
+	if (n >= len || end < out || (size_t)(end - out) < n)
 		return out;
-	store_put(store_put(out, from, 3), len, 1);
-	return bytes + changed;
+	out = store_put(store_put(out, from, 3), len, 1);
+	memcpy(out, difference, n - 4);
+	return out + n - 4;
 }
 
 /* Collect what no piece covers, behind the header. Returns its length. */

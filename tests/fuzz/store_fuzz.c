@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzz target for the store of repeated data. The first byte chooses what the rest is:
+ * Fuzz target for the store of repeated data. The first byte, 255 or modulo 4, chooses what the
+ * rest is:
  *
  *     0  a blob of references, as it is: two bytes original length, then the blob
  *     1  an acknowledgement, for a sender with packets of which some are in flight
  *     2  packets that follow each other through two lanes, with acknowledgements and losses in
  *        between: what comes out is what went in
  *     3  a question for a receiver, or an answer for a sender, whose session begins
+ *     255  a header as the difference to another one, and any difference to that
  *
  * The kept packets are text that repeats, so that offsets and lengths mean something.
  */
@@ -15,7 +17,7 @@
 
 #include "dataplane/compress/flow_codec.h"
 #include "dataplane/compress/lz4.h"
-#include "dataplane/compress/store.h"
+#include "dataplane/compress/store_header.h"
 #include "dataplane/link/ack.h"
 #include "tests/unit/compress/store_start.h"
 
@@ -216,10 +218,64 @@ static void begin(const uint8_t *data, size_t size)
 	free(bytes);
 }
 
+/* Read a difference at *at to the base; the packet's bytes behind the header are those of `rest`.
+ * Returns the packet, or NULL when it is no valid difference. */
+static uint8_t *patch(const uint8_t **at, const uint8_t *end, const uint8_t *base,
+	uint32_t header_len, const uint8_t *rest, uint32_t rest_len)
+{
+	uint32_t len = header_len + rest_len;
+	uint8_t *packet = malloc(len);
+	struct store_header left;
+	int rc;
+
+	memcpy(packet, base, header_len);
+	rc = store_header_read(at, end, packet, header_len, len, &left);
+	if (rc == 0) {
+		memcpy(packet + header_len, rest, rest_len);
+		rc = store_header_finish(&left, packet, len);
+	}
+	if (rc == 0)
+		return packet;
+	free(packet);
+	return NULL;
+}
+
+/* One byte length of the header, one of what is behind it, then the base's header, the packet, and
+ * a difference. */
+static void read_header(const uint8_t *data, size_t size)
+{
+	uint8_t difference[STORE_HEADER_DIFFERENCE_MAX], *out;
+	const uint8_t *base = data + 2, *packet, *at = difference;
+	uint32_t header_len, rest_len, n;
+
+	if (size < 2)
+		return;
+	header_len = 1 + data[0] % STORE_HEADER_MAX;
+	rest_len = data[1];
+	if (size < 2 + 2 * header_len + rest_len)
+		return;
+	packet = base + header_len;
+	n = store_header_write(base, header_len, packet, header_len + rest_len, difference);
+	require(n <= sizeof(difference));
+	out = patch(&at, difference + n, base, header_len, packet + header_len, rest_len);
+	require(out != NULL && at == difference + n);
+	require(memcmp(out, packet, header_len + rest_len) == 0);
+	free(out);
+
+	at = packet + header_len + rest_len;
+	out = patch(&at, data + size, base, header_len, packet + header_len, rest_len);
+	require(at <= data + size);
+	free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1 || size > 4096)
 		return 0;
+	if (data[0] == UINT8_MAX) {
+		read_header(data + 1, size - 1);
+		return 0;
+	}
 	set_up();
 	switch (data[0] % 4) {
 	case 0:

@@ -9,7 +9,7 @@
 
 #include "dataplane/compress/flow_codec.h"
 #include "dataplane/compress/lz4.h"
-#include "dataplane/compress/store.h"
+#include "dataplane/compress/store_header.h"
 #include "tests/unit/compress/data.h"
 #include "tests/unit/compress/store_start.h"
 #include "tests/unit/unit.h"
@@ -113,10 +113,16 @@ static void check_references(const struct frame *f)
 
 	if (f->blob[0] & STORE_HAS_HEADER) {
 		CU_ASSERT(w.acked[store_get(p, 3)]);
-		uint32_t map = (p[3] + 7u) / 8, changed = 0;
-		for (uint32_t i = 0; i < map; i++)
-			changed += (uint32_t)__builtin_popcount(p[4 + i]);
-		p += 4 + map + changed;
+		const struct store_kept *kept = &sender->lane[LANE].kept;
+		uint32_t slot = store_get(p, 3) % kept->count, header_len = p[3];
+		uint8_t header[STORE_HEADER_MAX];
+		struct store_header left;
+
+		memcpy(header, kept->data + (uint64_t)slot * kept->slot_bytes, header_len);
+		p += 4;
+		CU_ASSERT_EQUAL(store_header_read(&p, f->blob + f->blob_len, header, header_len,
+					f->len, &left),
+			0);
 	}
 	for (unsigned i = 0; i < f->blob[1]; i++, p += STORE_TOKEN_BYTES) {
 		uint32_t distance = f->seq - store_get(p + 2, 3);

@@ -231,9 +231,9 @@ static void test_vector(void)
 		}
 
 	/* The store's blob: a header, one token, literals. */
-	uint8_t blob[] = {STORE_HAS_HEADER, 1,	   /* flags, tokens */
-		0, 0, 7, 10, 0x02, 0x02, 'X', 'Y', /* number 7, bytes 1 and 9 differ */
-		0, 2, 0, 0, 8, 0, 20, 0, 40,	   /* 2 literals; number 8, from 20, 40 bytes */
+	uint8_t blob[] = {STORE_HAS_HEADER, 1,		 /* flags, tokens */
+		0, 0, 7, 10, 0x80, 0x0b, 'X', 0x3a, 'Y', /* number 7, bytes 1 and 9 differ */
+		0, 2, 0, 0, 8, 0, 20, 0, 40, /* 2 literals; number 8, from 20, 40 bytes */
 		'a', 'b', 'c'};
 	uint8_t kept[64], out[64], expected[55];
 
@@ -253,7 +253,7 @@ static void test_vector(void)
 	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, blob, sizeof(blob), out, 53, 0), 0);
 	CU_ASSERT(memcmp(out, expected, 53) == 0);
 	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, blob, sizeof(blob), out, 54, 0), -EBADMSG);
-	blob[14] = 9; /* a number that has not come */
+	blob[15] = 9; /* a number that has not come */
 	CU_ASSERT_EQUAL(store_expand(receiver, 0, 1, blob, sizeof(blob), out, 53, 0), -ENOENT);
 
 	/* The same of another lane, from worker 1 there to worker 0 here. */
