@@ -14,11 +14,12 @@
 #define SPARSE_LOOKUPS 2
 /* References pay when they cover this part of the packet. */
 #define COVERED_PART 4
-/* A copy of what this part of the slots ago was sent is entered for its own sake: it outlives that.
- */
-#define OLD_PART 4
 /* References to another lane keep away from what is overwritten next by this part of it more. */
 #define ACROSS_PART 8
+/* A copy of what so many eighths of the slots ago was sent is entered for its own sake: it outlives
+ * that. Half of what references of any lane reach, or what comes again and again, as far apart as
+ * this or less, would be out of reach the second time. */
+#define OLD_EIGHTHS 3
 /* A piece of fewer bytes is not worth a token, if it is not all that is left. */
 #define PIECE_MIN 16
 
@@ -63,7 +64,7 @@ static bool look(
 
 static bool is_old(const struct store_kept *kept, uint32_t seq)
 {
-	return kept->newest - seq > kept->count / OLD_PART;
+	return kept->newest - seq > kept->count / 8 * OLD_EIGHTHS;
 }
 
 /* Equal bytes from a and b on, at most `most`. */
