@@ -150,7 +150,10 @@ struct worker {
 	uint64_t too_big_ns;  /* when a LAN host was last told that its packet is too big */
 	struct {
 		bool is_to_keep;
+		bool is_found; /* of looked_up: worth writing as references */
 		uint32_t seq;
+		/* Looked up, but for a frame that it cannot have; NULL: none of this burst. */
+		const struct rte_mbuf *looked_up;
 		struct store_packet packet;
 		struct codec_method method; /* without history; CODEC_RAW: none but the store's */
 	} at_hand;			    /* of worker_store_encode(), for worker_store_keep() */

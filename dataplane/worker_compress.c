@@ -9,6 +9,7 @@
 #include "dataplane/worker_encrypt.h"
 #include "dataplane/worker_epoch.h"
 #include "dataplane/worker_pack.h"
+#include "dataplane/worker_repeat.h"
 #include "dataplane/worker_stages.h"
 #include "dataplane/worker_store.h"
 
@@ -368,6 +369,14 @@ static struct rte_mbuf *compress_packet(
 	return frame;
 }
 
+/* As worker_pack(), in either way. */
+static unsigned pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struct worker_class *c)
+{
+	unsigned together = worker_pack(w, pkts, n, c);
+
+	return together > 0 ? together : worker_pack_repeats(w, pkts, n, c);
+}
+
 /* Close the gaps that packing has left; returns how many packets there are. */
 static unsigned close_gaps(struct rte_mbuf **pkts, unsigned n)
 {
@@ -387,6 +396,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 
 	if (w->links->count == 0 && !plan->dry_runs)
 		return n;
+	w->at_hand.looked_up = NULL; /* gone with its burst */
 	for (unsigned i = 0; i < n; i++) {
 		if (pkts[i] == NULL)
 			continue;
@@ -403,7 +413,7 @@ unsigned stage_compress(struct worker *w, struct rte_mbuf **pkts, unsigned n)
 			unsigned together = 0;
 
 			if (plan->class_pack[p->class_id] && !worker_is_dry_run(plan, p->class_id))
-				together = worker_pack(w, pkts + i, n - i, c);
+				together = pack(w, pkts + i, n - i, c);
 			if (together > 0) {
 				tried += together - 1;
 				packed += together;

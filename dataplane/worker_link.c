@@ -142,7 +142,8 @@ static unsigned decode_frame(
 		goto drop;
 	}
 	if (is_packed(in)) {
-		rc = worker_unpack(w, in, path, peer->rx, out, &n, &arrival);
+		rc = worker_unpack(w, in, path, peer->rx,
+			worker_store_of(w, (unsigned)sender, lane), out, &n, &arrival);
 	} else {
 		out[0] = rte_pktmbuf_alloc(w->daemon->pool);
 		if (out[0] == NULL) {

@@ -16,13 +16,10 @@
 /* Flows that were passed over in a burst, at most: with more, the pack is closed. */
 #define PASSED_OVER_MAX 8u
 
-/* What is to be packed. */
-struct selection {
-	struct rte_mbuf *pkts[LINK_PACK_MAX];
-	unsigned at[LINK_PACK_MAX]; /* in the burst */
+/* Flows whose later packets must stay behind. */
+struct passed_over {
+	const struct flow *flows[PASSED_OVER_MAX];
 	unsigned count;
-	const struct flow *passed_over[PASSED_OVER_MAX]; /* their later packets must stay behind */
-	unsigned passed_count;
 };
 
 static bool is_small(const struct rte_mbuf *m)
@@ -51,10 +48,10 @@ static bool goes_the_same_way(const struct worker *w, const struct link_path *pa
 	       link_lane(path, w->index, b->steer_hash) == link_lane(path, w->index, a->steer_hash);
 }
 
-static bool is_passed_over(const struct selection *s, const struct flow *f)
+static bool is_passed_over(const struct passed_over *passed, const struct flow *f)
 {
-	for (unsigned i = 0; i < s->passed_count; i++)
-		if (s->passed_over[i] == f)
+	for (unsigned i = 0; i < passed->count; i++)
+		if (passed->flows[i] == f)
 			return true;
 	return false;
 }
@@ -62,12 +59,13 @@ static bool is_passed_over(const struct selection *s, const struct flow *f)
 /* Choose from the burst what goes with its first packet, up to `most` original bytes, into w->pack
  * and *s. */
 static void select_packets(struct worker *w, const struct link_path *path, struct rte_mbuf **pkts,
-	unsigned n, uint32_t most, struct selection *s)
+	unsigned n, uint32_t most, struct pack_selection *s)
 {
 	const struct rte_mbuf *first = pkts[0];
 	const struct flow *flow = pkt_of(first)->flow;
+	struct passed_over passed = {.count = 0};
 
-	s->count = s->passed_count = 0;
+	s->count = 0;
 	link_pack_clear(&w->pack);
 	for (unsigned i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
@@ -77,7 +75,7 @@ static void select_packets(struct worker *w, const struct link_path *path, struc
 		const struct flow *f = pkt_of(m)->flow;
 		uint32_t len = m->pkt_len + LINK_PACK_LENGTH_BYTES;
 
-		if (is_passed_over(s, f))
+		if (is_passed_over(&passed, f))
 			continue;
 		if (s->count > 0 && w->pack.len + len > most)
 			return;
@@ -90,9 +88,9 @@ static void select_packets(struct worker *w, const struct link_path *path, struc
 		}
 		/* Itself not: then nothing. Another one: what its flow has behind it must not
 		 * overtake it. */
-		if (i == 0 || s->passed_count == PASSED_OVER_MAX)
+		if (i == 0 || passed.count == PASSED_OVER_MAX)
 			return;
-		s->passed_over[s->passed_count++] = f;
+		passed.flows[passed.count++] = f;
 	}
 }
 
@@ -119,7 +117,7 @@ void worker_share_frame(uint32_t frame_bytes, struct rte_mbuf *const *pkts, unsi
 }
 
 /* All packets but the first, which transmit() counts, have left. */
-static void count_others(struct worker *w, const struct selection *s, struct worker_class *c)
+static void count_others(struct worker *w, const struct pack_selection *s, struct worker_class *c)
 {
 	const struct pkt *first = pkt_of(s->pkts[0]);
 	struct measure_class *m = worker_measure(w, first->class_id);
@@ -137,7 +135,7 @@ static void count_others(struct worker *w, const struct selection *s, struct wor
 }
 
 /* The packets are in the frame `out`: account for them, let it take the first one's place. */
-static void replace(struct worker *w, struct rte_mbuf **pkts, const struct selection *s,
+static void replace(struct worker *w, struct rte_mbuf **pkts, const struct pack_selection *s,
 	struct rte_mbuf *out, struct worker_class *c)
 {
 	struct shaper *shaper = w->shaper[pkt_of(s->pkts[0])->bridge][WAY_UP];
@@ -164,6 +162,31 @@ static void replace(struct worker *w, struct rte_mbuf **pkts, const struct selec
 		pkts[s->at[i]] = NULL;
 	}
 	pkts[0] = out;
+}
+
+bool worker_pack_send(struct worker *w, struct rte_mbuf **pkts, const struct pack_selection *s,
+	uint8_t number, uint32_t len, struct worker_class *c)
+{
+	const struct pkt *p = pkt_of(pkts[0]);
+	const struct link_path *path = &w->links->path[p->flow->peer - 1u];
+	struct worker_peer *to = &w->peers[p->flow->peer - 1u];
+	uint8_t lane = link_lane(path, w->index, p->steer_hash);
+
+	if (link_encode_pack(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, &w->pack, number, len,
+		    w->spare, w->now_ns) != 0) {
+		rte_pktmbuf_reset(w->spare);
+		return false;
+	}
+	to->tx_frames++;
+	to->tx_bytes += w->spare->pkt_len;
+	c->compressed_packets += s->count;
+	c->compressed_bytes += w->pack.frame_bytes;
+	c->compressed_wire_bytes += w->spare->pkt_len;
+	c->packed_packets += s->count;
+	c->packed_frames++;
+	replace(w, pkts, s, w->spare, c);
+	w->spare = NULL;
+	return true;
 }
 
 /* Compress what is in w->pack into the spare mbuf, as large as `room` at most. Returns the blob's
@@ -207,7 +230,7 @@ static struct pack_estimate *estimate_of(
 			c->pack.share = PACK_SHARE_START;
 		return &c->pack;
 	}
-	/* What goes through the store must have a frame of its own. */
+	/* What goes through the store must have a frame of its own, if it is no repeat. */
 	return fc->state == FLOW_CODEC_ON && path->store_slots == 0 ? &fc->pack : NULL;
 }
 
@@ -217,7 +240,7 @@ static uint32_t room_of(const struct link_path *path)
 	return path->path_mtu - link_overhead_bytes(path) - link_trailer_bytes(path);
 }
 
-static bool does_pack(const struct worker *w, const struct link_path *path)
+bool worker_does_pack(const struct worker *w, const struct link_path *path)
 {
 	return path->alive && path->packs && !path->transparent && w->governor.step == 0;
 }
@@ -225,7 +248,8 @@ static bool does_pack(const struct worker *w, const struct link_path *path)
 uint32_t worker_pack_bytes(const struct worker *w, const struct rte_mbuf *m,
 	const struct link_path *path, struct worker_class *c)
 {
-	if (!is_small(m) || !does_pack(w, path) || worker_may_link(w, m, path) != REASON_NONE)
+	if (!is_small(m) || !worker_does_pack(w, path) ||
+		worker_may_link(w, m, path) != REASON_NONE)
 		return 0;
 	return pack_expected(estimate_of(path, m, c), room_of(path));
 }
@@ -236,7 +260,7 @@ bool worker_packs_with(
 	const struct link_path *path = &w->links->path[pkt_of(first)->flow->peer - 1u];
 
 	/* There are lanes only where there is a session. */
-	return does_pack(w, path) && goes_the_same_way(w, path, first, m) &&
+	return worker_does_pack(w, path) && goes_the_same_way(w, path, first, m) &&
 	       is_same_domain(first, m);
 }
 
@@ -255,14 +279,13 @@ static bool has_company(struct rte_mbuf **pkts, unsigned n)
 unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struct worker_class *c)
 {
 	const struct pkt *p = pkt_of(pkts[0]);
-	unsigned peer = p->flow->peer - 1u;
-	const struct link_path *path = &w->links->path[peer];
+	const struct link_path *path = &w->links->path[p->flow->peer - 1u];
 	struct pack_estimate *estimate;
-	struct selection s;
+	struct pack_selection s;
 	uint32_t most, room;
 	uint8_t number;
 
-	if (n < LINK_PACK_MIN || !does_pack(w, path))
+	if (n < LINK_PACK_MIN || !worker_does_pack(w, path))
 		return 0;
 	estimate = estimate_of(path, pkts[0], c);
 	if (estimate == NULL ||
@@ -275,9 +298,8 @@ unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struc
 	if (s.count < LINK_PACK_MIN)
 		return 0;
 
-	uint32_t frame_bytes = w->pack.frame_bytes;
-	uint8_t *blob =
-		link_pack_blob(&w->pack, path, w->spare, compress_min_gain(frame_bytes), &room);
+	uint8_t *blob = link_pack_blob(
+		&w->pack, path, w->spare, compress_min_gain(w->pack.frame_bytes), &room);
 
 	if (!pack_is_worth(estimate, s.count, w->pack.len, room))
 		return 0;
@@ -288,32 +310,15 @@ unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struc
 		return 0;
 	}
 	pack_fitted(estimate, w->pack.len, len);
-
-	struct worker_peer *to = &w->peers[peer];
-	uint8_t lane = link_lane(path, w->index, p->steer_hash);
-
-	if (link_encode_pack(&to->tx[lane & (LINK_WORKERS_MAX - 1)], path, &w->pack, number, len,
-		    w->spare, w->now_ns) != 0) {
-		rte_pktmbuf_reset(w->spare);
-		return 0;
-	}
-	to->tx_frames++;
-	to->tx_bytes += w->spare->pkt_len;
-	c->compressed_packets += s.count;
-	c->compressed_bytes += frame_bytes;
-	c->compressed_wire_bytes += w->spare->pkt_len;
-	c->packed_packets += s.count;
-	c->packed_frames++;
-	replace(w, pkts, &s, w->spare, c);
-	w->spare = NULL;
-	return s.count;
+	return worker_pack_send(w, pkts, &s, number, len, c) ? s.count : 0;
 }
 
 int worker_unpack(struct worker *w, struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq *lanes, struct rte_mbuf **out, unsigned *n, struct link_arrival *arrival)
+	struct link_seq *lanes, struct store_receiver *store, struct rte_mbuf **out, unsigned *n,
+	struct link_arrival *arrival)
 {
 	const struct link_pack *pack = &w->pack;
-	int rc = link_decode_pack(w->codec, in, path, lanes, &w->pack, w->now_ns, arrival);
+	int rc = link_decode_pack(w->codec, in, path, lanes, store, &w->pack, w->now_ns, arrival);
 
 	*n = 0;
 	if (rc != 0)

@@ -10,6 +10,13 @@
 
 static_assert(LINK_PACK_MAX <= BURST, "what is in a frame is a burst at most");
 
+/* Packets of a burst that go together, in its order; the burst's first is the first. */
+struct pack_selection {
+	struct rte_mbuf *pkts[LINK_PACK_MAX];
+	unsigned at[LINK_PACK_MAX]; /* in the burst */
+	unsigned count;
+};
+
 /*
  * Send pkts[0], which leaves for a live peer, in one frame together with packets behind it, where
  * that takes fewer bytes. Then pkts[0] is the frame, those of the others that are in it are NULL,
@@ -17,6 +24,18 @@ static_assert(LINK_PACK_MAX <= BURST, "what is in a frame is a burst at most");
  * another one of its flow.
  */
 unsigned worker_pack(struct worker *w, struct rte_mbuf **pkts, unsigned n, struct worker_class *c);
+
+/* Does the worker pack at all what goes to a peer by this path, and has it the time now? */
+bool worker_does_pack(const struct worker *w, const struct link_path *path);
+
+/*
+ * Send the selection of a burst, which stands in w->pack, in one frame: its blob, `len` bytes of
+ * codec `number`, is at link_pack_blob() of the spare mbuf. Accounts for all of them; then pkts[0]
+ * is the frame, those of the others that are in it are NULL. False: it does not fit, and nothing
+ * has changed. c: of their class.
+ */
+bool worker_pack_send(struct worker *w, struct rte_mbuf **pkts, const struct pack_selection *s,
+	uint8_t number, uint32_t len, struct worker_class *c);
 
 /* How many bytes of packets like `m`, which is small and leaves for this path, one frame is likely
  * to take; 0: they do not share frames now. c: of its class. */
@@ -29,11 +48,12 @@ bool worker_packs_with(
 
 /*
  * Decode the frame `in`, of which link_is_packed(), into as many packets as are in it: *n of out[],
- * which has room for LINK_PACK_MAX, raw, as link_decode() gives one. Returns 0 or what
- * link_decode() does, minus DROP_RX_NO_MBUF, too; then *n is 0.
+ * which has room for LINK_PACK_MAX, raw, as link_decode() gives one. store: worker_store_of() its
+ * lane. Returns 0 or what link_decode() does, minus DROP_RX_NO_MBUF, too; then *n is 0.
  */
 int worker_unpack(struct worker *w, struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq *lanes, struct rte_mbuf **out, unsigned *n, struct link_arrival *arrival);
+	struct link_seq *lanes, struct store_receiver *store, struct rte_mbuf **out, unsigned *n,
+	struct link_arrival *arrival);
 
 /*
  * Share out the bytes of a frame among the packets that it carries: their pkt.wire_bytes, by their

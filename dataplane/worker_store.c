@@ -208,6 +208,7 @@ static bool take_in_hand(
 	/* What of the header is among the bytes that cross the link. */
 	uint32_t header = p->payload_off - (uint32_t)(inner - rte_pktmbuf_mtod(m, const uint8_t *));
 
+	w->at_hand.looked_up = NULL;
 	w->at_hand.method = (struct codec_method){.number = CODEC_RAW};
 	w->at_hand.is_to_keep =
 		!w->plan->class_private[p->class_id] && domain_of(m, &packet->domain);
@@ -219,35 +220,95 @@ static bool take_in_hand(
 	return w->at_hand.is_to_keep;
 }
 
-/* Write it as references. Returns the length of the blob or 0. */
-static uint32_t encode(struct worker *w, struct store_sender *s, uint8_t lane,
-	const struct rte_mbuf *m, uint8_t *blob, uint32_t room)
+/* Look it up in the lane. False: it is not worth writing as references. */
+static bool find(
+	const struct worker *w, struct store_sender *s, uint8_t lane, const struct rte_mbuf *m)
 {
-	const struct store_packet *packet = &w->at_hand.packet;
-	uint32_t seq = w->at_hand.seq;
-
 	/* A retransmission refers to nothing, but others may refer to it. */
-	if (!store_find(s, lane, packet, seq, &pkt_of(m)->flow->codec) ||
-		pkt_of(m)->flags & PKT_RETRANSMIT)
-		return 0;
-	return store_encode(s, lane, packet, seq, codec_compressor(w->codec), blob, room);
+	return store_find(s, lane, &w->at_hand.packet, w->at_hand.seq, &pkt_of(m)->flow->codec) &&
+	       !(pkt_of(m)->flags & PKT_RETRANSMIT);
+}
+
+/* Write it as references. Returns the length of the blob or 0. */
+static uint32_t encode(
+	const struct worker *w, struct store_sender *s, uint8_t lane, uint8_t *blob, uint32_t room)
+{
+	return store_encode(s, lane, &w->at_hand.packet, w->at_hand.seq, codec_compressor(w->codec),
+		blob, room);
+}
+
+/* The number of the lane's next frame. */
+static uint32_t next_number(const struct worker *w, unsigned peer, uint8_t lane)
+{
+	const struct worker_peer *to = &w->peers[peer];
+	const struct link_tx *tx = &to->tx[lane % LINK_WORKERS_MAX];
+
+	return store_number_of(to->store_tx, lane % LINK_WORKERS_MAX,
+		tx->session_id == w->links->path[peer].session_id ? (uint32_t)tx->next : 0);
+}
+
+/* Have the packet at hand, and look it up. False: the store does not help it. */
+static bool take_and_find(struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m,
+	const uint8_t *inner, uint32_t inner_len)
+{
+	const struct link_path *path = &w->links->path[peer];
+	struct store_sender *s = w->peers[peer].store_tx;
+
+	w->at_hand.is_to_keep = false;
+	if (s == NULL || s->session_id != path->session_id || store_is_frozen(&s->is_frozen) ||
+		!take_in_hand(w, m, inner, inner_len))
+		return false;
+	w->at_hand.seq = next_number(w, peer, lane);
+	return find(w, s, lane % LINK_WORKERS_MAX, m);
 }
 
 uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
 	uint32_t room)
 {
-	const struct link_path *path = &w->links->path[peer];
-	const struct link_tx *tx = &w->peers[peer].tx[lane % LINK_WORKERS_MAX];
 	struct store_sender *s = w->peers[peer].store_tx;
+	bool is_found = w->at_hand.is_found;
+
+	if (w->at_hand.looked_up == m) { /* as a repeat, and those in front of it have gone since */
+		w->at_hand.is_to_keep = true;
+		w->at_hand.seq = next_number(w, peer, lane);
+	} else {
+		is_found = take_and_find(w, peer, lane, m, inner, inner_len);
+	}
+	return is_found ? encode(w, s, lane % LINK_WORKERS_MAX, blob, room) : 0;
+}
+
+bool worker_store_repeats(
+	const struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m)
+{
+	const struct store_sender *s = w->peers[peer].store_tx;
+
+	return s != NULL && s->session_id == w->links->path[peer].session_id &&
+	       store_repeats(s, lane % LINK_WORKERS_MAX, (uint32_t)pkt_of(m)->hash);
+}
+
+uint32_t worker_store_repeat(struct worker *w, unsigned peer, uint8_t lane,
+	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
+	uint32_t room, struct store_tx_counts *hits)
+{
+	struct store_sender *s = w->peers[peer].store_tx;
+	bool is_found = take_and_find(w, peer, lane, m, inner, inner_len);
+	bool may_have_it = w->at_hand.is_to_keep;
+	uint32_t len = 0;
 
 	w->at_hand.is_to_keep = false;
-	if (s == NULL || s->session_id != path->session_id || store_is_frozen(&s->is_frozen) ||
-		!take_in_hand(w, m, inner, inner_len))
-		return 0;
-	w->at_hand.seq = store_number_of(s, lane % LINK_WORKERS_MAX,
-		tx->session_id == path->session_id ? (uint32_t)tx->next : 0);
-	return encode(w, s, lane % LINK_WORKERS_MAX, m, blob, room);
+	if (is_found && s->match.is_repeat)
+		len = encode(w, s, lane % LINK_WORKERS_MAX, blob, room);
+	if (len > 0 && s->match.is_repeat) {
+		store_pass(s, lane % LINK_WORKERS_MAX, &w->at_hand.packet, hits);
+		return len;
+	}
+	if (may_have_it) {
+		store_spurn(s);
+		w->at_hand.looked_up = m;
+		w->at_hand.is_found = is_found;
+	}
+	return 0;
 }
 
 uint32_t worker_dry_store_encode(struct worker *w, const struct rte_mbuf *m, const uint8_t *inner,
@@ -257,7 +318,9 @@ uint32_t worker_dry_store_encode(struct worker *w, const struct rte_mbuf *m, con
 	if (w->dry_store == NULL || !take_in_hand(w, m, inner, inner_len))
 		return 0;
 	w->at_hand.seq = w->dry_next++;
-	return encode(w, w->dry_store, (uint8_t)w->index, m, blob, room);
+	return find(w, w->dry_store, (uint8_t)w->index, m)
+		       ? encode(w, w->dry_store, (uint8_t)w->index, blob, room)
+		       : 0;
 }
 
 void worker_dry_store_keep(struct worker *w, bool is_used)

@@ -35,10 +35,23 @@ uint32_t worker_store_encode(struct worker *w, unsigned peer, uint8_t lane,
 	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
 	uint32_t room);
 
+/* Are the next packets of the flow of `m` likely to be repeats (compress/store.h)? */
+bool worker_store_repeats(
+	const struct worker *w, unsigned peer, uint8_t lane, const struct rte_mbuf *m);
+
 /*
- * The same of dry runs, w->dry_store, which has no peer: what is kept is taken for acknowledged a
- * moment later. When worker_dry_store_keep() follows nothing has been sent; is_used: references
- * would have been.
+ * As worker_store_encode(), of a packet that is to share a frame if it is a repeat: it is not kept,
+ * and is counted in *hits for store_passed(). Returns 0 for others; the last of them has been
+ * looked up for worker_store_encode(), if that comes in the same burst.
+ */
+uint32_t worker_store_repeat(struct worker *w, unsigned peer, uint8_t lane,
+	const struct rte_mbuf *m, const uint8_t *inner, uint32_t inner_len, uint8_t *blob,
+	uint32_t room, struct store_tx_counts *hits);
+
+/*
+ * The same as worker_store_encode() in dry runs, w->dry_store, which has no peer: what is kept is
+ * taken for acknowledged a moment later. When worker_dry_store_keep() follows nothing has been
+ * sent; is_used: references would have been.
  */
 uint64_t worker_dry_store_bytes(const struct policy *policy);
 void worker_dry_store_init(struct worker *w, const struct policy *policy, void *memory);

@@ -34,6 +34,11 @@
  *        2  length
  *     to the end: the literals, with STORE_LZ4 as one LZ4 block. What no token follows comes last.
  *
+ * A *repeat* is a packet that the lanes have whole: all but a few bytes of its payload are in
+ * pieces that are far from being overwritten, its header is a difference. Keeping it would add
+ * nothing, so several of them may share a frame (link/pack.h), which takes a number and leaves its
+ * slot as it was: neither end keeps them. A repeat with a frame of its own is kept like any packet.
+ *
  * When a session begins the sender asks, in the lane, until it is answered, as link/ack.h says:
  *
  *     0  1  STORE_BEGIN
@@ -86,9 +91,13 @@ struct flow_codec;
 #define STORE_PACKET_MAX 16383 /* bytes of a packet (LINK_ORIGINAL_MAX) */
 #define STORE_HEADER_MAX 128
 #define STORE_TOKENS_MAX 48
-#define STORE_TOKEN_BYTES 9 /* without a lane */
-#define STORE_RECENT 256    /* flows of a lane whose last packet is known */
-#define STORE_AGES 64	    /* marks by which the age of the oldest slot is known */
+#define STORE_TOKEN_BYTES 9	 /* without a lane */
+#define STORE_RECENT 256	 /* flows of a lane whose last packet is known */
+#define STORE_AGES 64		 /* marks by which the age of the oldest slot is known */
+#define STORE_REPEAT_LITERALS 32 /* of a repeat, at most: what lies between pieces, mostly */
+#define STORE_REPEAT_PIECES 4	 /* with more, a copy in one piece is worth its slot */
+#define STORE_REPEATS 15	 /* in a row: more are not counted */
+#define STORE_DOUBTS 7
 
 #define STORE_HAS_HEADER 0x01
 #define STORE_LZ4 0x02
@@ -135,6 +144,8 @@ struct store_recent {
 	uint32_t expected_seq;
 	uint16_t expected_from; /* offset; 0: none */
 	uint8_t expected_lane;
+	uint8_t repeats : 4; /* in a row, the last of them, STORE_REPEATS at most */
+	uint8_t doubts : 4;  /* so many are not enough to hope for more, STORE_DOUBTS at most */
 };
 
 /* The memory of one sender or receiver. */
@@ -186,6 +197,7 @@ struct store_match {
 	unsigned anchor_count, piece_count;
 	uint32_t covered; /* bytes of all pieces */
 	bool is_sparse;	  /* every other anchor only */
+	bool is_repeat;	  /* nothing of it is worth keeping */
 	bool is_used;	  /* store_encode() has written references, */
 	uint32_t out_len; /* so many bytes */
 	/* The packet's lane, and another one that was looked into, as they were then; other_lane ==
@@ -370,6 +382,23 @@ static inline void store_spurn(struct store_sender *s)
 void store_keep(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,
 	uint64_t now_ns);
 
+/* Are the flow's next packets likely to be repeats, as its last ones in the lane were? At first one
+ * is enough to say so. */
+bool store_repeats(const struct store_sender *s, unsigned lane, uint32_t flow_hash);
+
+/* The packet just encoded is a repeat that is to share a frame, so it is not kept: its flow's next
+ * packet is looked for behind it. It is added to the counts of *hits, for store_passed(). */
+void store_pass(struct store_sender *s, unsigned lane, const struct store_packet *p,
+	struct store_tx_counts *hits);
+
+/* The frame has been sent that those packets of the flow share. */
+void store_passed(struct store_sender *s, unsigned lane, uint32_t flow_hash,
+	const struct store_tx_counts *hits);
+
+/* It was one packet only, which is sent by itself after all, and looked up once more for that: from
+ * now on the flow has to repeat twice as many in a row, until its packets share a frame. */
+void store_doubt(struct store_sender *s, unsigned lane, uint32_t flow_hash);
+
 /* The peer keeps the packets base + i of the set bits i of words[count] (bit i % 64 of word i /
  * 64).
  */
@@ -401,9 +430,15 @@ int store_expand(struct store_receiver *r, unsigned lane, uint32_t session_id, c
 void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const uint8_t *bytes,
 	uint32_t len, uint64_t now_ns);
 
-#define STORE_ACK_EVERY 64	       /* packets */
-#define STORE_ACK_NS UINT64_C(5000000) /* or this long after one */
-#define STORE_ACK_WORDS 4	       /* each packet is in four acknowledgements: some get lost */
+/* A frame of the lane was verified of which nothing is kept: say before long, as with others, what
+ * is. So the sender hears that its frames arrive, and what an acknowledgement that got lost said.
+ */
+void store_heard(struct store_receiver *r, unsigned lane, uint64_t now_ns);
+
+#define STORE_HEARD_NS UINT64_C(50000000) /* so long after one */
+#define STORE_ACK_EVERY 64		  /* packets */
+#define STORE_ACK_NS UINT64_C(5000000)	  /* or this long after one */
+#define STORE_ACK_WORDS 4 /* each packet is in four acknowledgements: some get lost */
 
 /* What to acknowledge now: of the packets *base + i those with set bits are kept. Writes
  * STORE_ACK_WORDS words and the references refused, returns the number of these. Resets due_ns. */

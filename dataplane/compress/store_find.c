@@ -268,6 +268,12 @@ static bool is_torn(struct store_sender *s)
 	return false;
 }
 
+static bool is_repeat(const struct store_match *m, const struct store_packet *p)
+{
+	return m->piece_count <= STORE_REPEAT_PIECES && p->header_len <= STORE_HEADER_MAX &&
+	       p->len - p->header_len - m->covered <= STORE_REPEAT_LITERALS && !has_old(m);
+}
+
 bool store_find(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,
 	struct flow_codec *fc)
 {
@@ -280,7 +286,7 @@ bool store_find(struct store_sender *s, unsigned lane, const struct store_packet
 
 	m->anchor_count = m->piece_count = 0;
 	m->covered = 0;
-	m->is_used = false;
+	m->is_used = m->is_repeat = false;
 	m->is_sparse = fc->store_misses >= SPARSE_MISSES;
 	if (tx->kept.count == 0 || p->len > tx->kept.slot_bytes || p->len > STORE_PACKET_MAX)
 		return false;
@@ -306,6 +312,7 @@ bool store_find(struct store_sender *s, unsigned lane, const struct store_packet
 	if (is_torn(s))
 		m->piece_count = m->covered = 0;
 	pays = m->covered >= p->len / COVERED_PART && m->piece_count > 0;
+	m->is_repeat = pays && is_repeat(m, p);
 	if (pays)
 		fc->store_misses = 0;
 	else if (fc->store_misses < UINT8_MAX)

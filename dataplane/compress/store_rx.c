@@ -23,6 +23,12 @@ static uint8_t lane_of(const struct frame *f)
 	return (uint8_t)(f->lane * STORE_WORKERS + f->r->worker);
 }
 
+static void say_within(struct store_rx *rx, uint64_t now_ns, uint64_t ns)
+{
+	if (rx->due_ns > now_ns + ns)
+		rx->due_ns = now_ns + ns;
+}
+
 /* Have the sender told that a packet is not here. */
 static int refuse(const struct frame *f, uint32_t reference)
 {
@@ -34,8 +40,7 @@ static int refuse(const struct frame *f, uint32_t reference)
 			return -ENOENT;
 	if (rx->refusals < STORE_REFUSALS)
 		rx->refused[rx->refusals++] = reference;
-	if (rx->due_ns == UINT64_MAX)
-		rx->due_ns = f->now_ns + STORE_ACK_NS;
+	say_within(rx, f->now_ns, STORE_ACK_NS);
 	return -ENOENT;
 }
 
@@ -211,9 +216,17 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 		__atomic_store_n(&rx->kept.newest, seq, __ATOMIC_RELAXED);
 	if (++rx->unacked >= STORE_ACK_EVERY)
 		rx->due_ns = now_ns;
-	else if (rx->due_ns == UINT64_MAX)
-		rx->due_ns = now_ns + STORE_ACK_NS;
+	else
+		say_within(rx, now_ns, STORE_ACK_NS);
 	r->counts.kept++;
+}
+
+void store_heard(struct store_receiver *r, unsigned lane, uint64_t now_ns)
+{
+	struct store_rx *rx = &r->lane[lane];
+
+	if (rx->kept.count > 0)
+		say_within(rx, now_ns, STORE_HEARD_NS);
 }
 
 unsigned store_acknowledge(struct store_receiver *r, unsigned lane, uint32_t *base,

@@ -127,6 +127,7 @@ uint32_t store_encode(struct store_sender *s, unsigned lane, const struct store_
 	}
 	out[0] = flags;
 	out[1] = (uint8_t)m->piece_count;
+	m->is_repeat = m->is_repeat && flags & STORE_HAS_HEADER;
 	m->is_used = true;
 	m->out_len = (uint32_t)(at - out);
 	return m->out_len;
@@ -156,8 +157,27 @@ static void enter_anchors(const struct store_sender *s, uint32_t seq)
 	}
 }
 
-/* Remember the flow's packet: the next ones have nearly the same header, and go on where it ends.
- */
+/* The flow's next packets go on where this one ends, and may be repeats like it. */
+static void note_end(
+	struct store_recent *r, const struct store_match *m, const struct store_packet *p)
+{
+	r->expected_from = 0;
+	if (m->piece_count > 0) {
+		const struct store_piece *last = &m->pieces[m->piece_count - 1];
+
+		if ((uint32_t)last->at + last->len == p->len) {
+			r->expected_lane = last->lane;
+			r->expected_seq = last->seq;
+			r->expected_from = (uint16_t)(last->from + last->len);
+		}
+	}
+	if (!m->is_used || !m->is_repeat)
+		r->repeats = 0;
+	else if (r->repeats < STORE_REPEATS)
+		r->repeats++;
+}
+
+/* Remember the flow's packet that is kept: the next ones have nearly the same header. */
 static void note_recent(struct store_tx *tx, const struct store_match *m,
 	const struct store_packet *p, uint32_t seq)
 {
@@ -181,16 +201,18 @@ static void note_recent(struct store_tx *tx, const struct store_match *m,
 		}
 	}
 	r->newest_seq = seq;
-	r->expected_from = 0;
-	if (m->piece_count > 0) {
-		const struct store_piece *last = &m->pieces[m->piece_count - 1];
+	note_end(r, m, p);
+}
 
-		if ((uint32_t)last->at + last->len == p->len) {
-			r->expected_lane = last->lane;
-			r->expected_seq = last->seq;
-			r->expected_from = (uint16_t)(last->from + last->len);
-		}
-	}
+/* Count a packet that has been sent as references. */
+static void count_hit(
+	const struct store_match *m, const struct store_packet *p, struct store_tx_counts *counts)
+{
+	counts->hits++;
+	counts->across += is_across(m);
+	counts->hit_bytes += m->covered;
+	counts->in_bytes += p->len;
+	counts->out_bytes += m->out_len;
 }
 
 void store_keep(struct store_sender *s, unsigned lane, const struct store_packet *p, uint32_t seq,
@@ -200,15 +222,10 @@ void store_keep(struct store_sender *s, unsigned lane, const struct store_packet
 
 	if (tx->kept.count == 0 || p->len > tx->kept.slot_bytes || p->len > STORE_PACKET_MAX)
 		return;
-	if (s->match.is_used) {
-		s->counts.hits++;
-		s->counts.across += is_across(&s->match);
-		s->counts.hit_bytes += s->match.covered;
-		s->counts.in_bytes += p->len;
-		s->counts.out_bytes += s->match.out_len;
-	} else {
+	if (s->match.is_used)
+		count_hit(&s->match, p, &s->counts);
+	else
 		s->counts.misses++;
-	}
 	store_write(&tx->kept,
 		(struct store_slot){.seq = seq,
 			.generation = tx->kept.generation,
@@ -223,6 +240,38 @@ void store_keep(struct store_sender *s, unsigned lane, const struct store_packet
 	tx->kept_ns[(uint64_t)(seq % tx->kept.count) * STORE_AGES / tx->kept.count] =
 		(int64_t)now_ns;
 	s->counts.kept++;
+}
+
+bool store_repeats(const struct store_sender *s, unsigned lane, uint32_t flow_hash)
+{
+	const struct store_recent *r = &s->lane[lane].recent[flow_hash % STORE_RECENT];
+
+	return r->flow_hash == flow_hash && r->repeats > r->doubts;
+}
+
+void store_pass(struct store_sender *s, unsigned lane, const struct store_packet *p,
+	struct store_tx_counts *hits)
+{
+	note_end(&s->lane[lane].recent[p->flow_hash % STORE_RECENT], &s->match, p);
+	count_hit(&s->match, p, hits);
+}
+
+void store_passed(struct store_sender *s, unsigned lane, uint32_t flow_hash,
+	const struct store_tx_counts *hits)
+{
+	s->lane[lane].recent[flow_hash % STORE_RECENT].doubts = 0;
+	s->counts.hits += hits->hits;
+	s->counts.across += hits->across;
+	s->counts.hit_bytes += hits->hit_bytes;
+	s->counts.in_bytes += hits->in_bytes;
+	s->counts.out_bytes += hits->out_bytes;
+}
+
+void store_doubt(struct store_sender *s, unsigned lane, uint32_t flow_hash)
+{
+	struct store_recent *r = &s->lane[lane].recent[flow_hash % STORE_RECENT];
+
+	r->doubts = (r->doubts * 2 + 1) & STORE_DOUBTS;
 }
 
 void store_acked(

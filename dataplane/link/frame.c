@@ -486,14 +486,17 @@ int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_
 		}
 		if (store == NULL)
 			return -DROP_LINK_BAD_SHIM;
-		rc = store_expand(store, shim.lane / LINK_WORKERS_MAX, session_id, blob, blob_len,
-			inner, shim.original_len, now_ns);
+		rc = flags & LINK_FLAG_PACKED
+			     ? link_pack_expand(
+				       store, &shim, session_id, blob, blob_len, inner, now_ns)
+			     : store_expand(store, shim.lane / LINK_WORKERS_MAX, session_id, blob,
+				       blob_len, inner, shim.original_len, now_ns);
 		if (rc != 0)
 			return rc == -ENOENT ? -DROP_LINK_NO_REFERENCE : -DROP_LINK_BAD_DATA;
 		break;
 	case LINK_CODEC_LZ4_HISTORY:
 	case LINK_CODEC_ZSTD_HISTORY:
-		if (store == NULL || store->epochs == NULL)
+		if (store == NULL || store->epochs == NULL || flags & LINK_FLAG_PACKED)
 			return -DROP_LINK_BAD_SHIM;
 		rc = epoch_expand(store->epochs, shim.lane / LINK_WORKERS_MAX, codec, shim.codec,
 			blob, blob_len, inner, shim.original_len, now_ns);
@@ -511,7 +514,10 @@ int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_
 		return -DROP_LINK_DUPLICATE;
 	if (is_ack)
 		return LINK_IS_ACK;
-	keep(store, &shim, session_id, inner, now_ns);
+	if (!(flags & LINK_FLAG_PACKED))
+		keep(store, &shim, session_id, inner, now_ns);
+	else if (shim.codec == LINK_CODEC_STORE)
+		store_heard(store, shim.lane / LINK_WORKERS_MAX, now_ns);
 	return 0;
 }
 

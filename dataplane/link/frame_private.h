@@ -31,11 +31,21 @@ int link_frame_close(struct link_tx *tx, const struct link_path *path,
 /*
  * Decode and verify a data frame into inner[0..room) and count it in its lane. 0 with *shim,
  * LINK_IS_ACK, or minus an enum reason. Frames of which `flags` are not the shim's are refused.
+ * Several packets in one are not kept in the store.
  */
 int link_frame_open(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
 	struct link_seq lanes[LINK_LANES], struct store_receiver *store, uint8_t flags,
 	uint8_t *inner, uint32_t room, uint64_t now_ns, struct link_shim *shim,
 	struct link_arrival *arrival);
+
+/*
+ * Rebuild the original bytes of a pack of references (pack.h) from any bytes at all: never reads
+ * outside blob[0..blob_len), never writes outside original[0..shim->original_len). 0; -EBADMSG: no
+ * such blob; -ENOENT: refers to a packet that is not kept, which the sender will be told.
+ */
+int link_pack_expand(struct store_receiver *store, const struct link_shim *shim,
+	uint32_t session_id, const uint8_t *blob, uint32_t blob_len, uint8_t *original,
+	uint64_t now_ns);
 
 /* The ECN field of a packet that crosses the path, 0 where the far end could not find it. */
 uint8_t link_ecn(const uint8_t *inner, uint32_t len, bool routed);

@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include "controlplane/channel/counters.h"
+#include "dataplane/compress/store.h"
 #include "dataplane/link/frame_private.h"
 #include "dataplane/packet/packet.h"
 
@@ -17,6 +18,17 @@
 static uint32_t packet_min(const struct link_path *path)
 {
 	return path->routed ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ether_hdr);
+}
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static uint32_t get16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
 }
 
 bool link_pack_add(struct link_pack *pack, const struct link_path *path, const struct rte_mbuf *in)
@@ -38,14 +50,26 @@ bool link_pack_add(struct link_pack *pack, const struct link_path *path, const s
 	pack->dscp = dscp;
 	pack->ecn = ecn;
 	pack->class_slot = slot;
-	to[0] = (uint8_t)(len >> 8);
-	to[1] = (uint8_t)len;
+	put16(to, len);
 	memcpy(to + LINK_PACK_LENGTH_BYTES, inner, len);
 	pack->at[pack->count] = (uint16_t)(pack->len + LINK_PACK_LENGTH_BYTES);
 	pack->packet_len[pack->count++] = (uint16_t)len;
 	pack->len += LINK_PACK_LENGTH_BYTES + len;
 	pack->frame_bytes += rte_pktmbuf_data_len(in);
 	return true;
+}
+
+void link_pack_take_back(struct link_pack *pack, const struct rte_mbuf *in)
+{
+	pack->count--;
+	pack->len = pack->at[pack->count] - (uint32_t)LINK_PACK_LENGTH_BYTES;
+	pack->frame_bytes -= rte_pktmbuf_data_len(in);
+}
+
+void link_pack_part(const struct link_pack *pack, uint8_t *part, uint32_t blob_len)
+{
+	put16(part, pack->packet_len[pack->count - 1]);
+	put16(part + 2, blob_len);
 }
 
 uint8_t *link_pack_blob(const struct link_pack *pack, const struct link_path *path,
@@ -87,6 +111,37 @@ bool link_is_packed(const uint8_t *payload, uint32_t len)
 	return shim.flags & LINK_FLAG_PACKED;
 }
 
+int link_pack_expand(struct store_receiver *store, const struct link_shim *shim,
+	uint32_t session_id, const uint8_t *blob, uint32_t blob_len, uint8_t *original,
+	uint64_t now_ns)
+{
+	uint32_t left = shim->original_len;
+
+	for (unsigned i = 0; blob_len > 0; i++) {
+		if (i == LINK_PACK_MAX || blob_len < LINK_PACK_PART_BYTES ||
+			left < LINK_PACK_LENGTH_BYTES)
+			return -EBADMSG;
+		uint32_t packet_len = get16(blob), part_len = get16(blob + 2);
+
+		blob += LINK_PACK_PART_BYTES;
+		blob_len -= LINK_PACK_PART_BYTES;
+		left -= LINK_PACK_LENGTH_BYTES;
+		if (part_len > blob_len || packet_len > left)
+			return -EBADMSG;
+		put16(original, packet_len);
+		original += LINK_PACK_LENGTH_BYTES;
+		int rc = store_expand(store, shim->lane / LINK_WORKERS_MAX, session_id, blob,
+			part_len, original, packet_len, now_ns);
+		if (rc != 0)
+			return rc;
+		blob += part_len;
+		blob_len -= part_len;
+		original += packet_len;
+		left -= packet_len;
+	}
+	return left == 0 ? 0 : -EBADMSG;
+}
+
 /* Find the packets in pack->bytes[0..len). */
 static bool split(struct link_pack *pack, uint32_t len, uint32_t least)
 {
@@ -98,7 +153,7 @@ static bool split(struct link_pack *pack, uint32_t len, uint32_t least)
 
 		if (pack->count == LINK_PACK_MAX || len - at < LINK_PACK_LENGTH_BYTES)
 			return false;
-		packet_len = (uint32_t)pack->bytes[at] << 8 | pack->bytes[at + 1];
+		packet_len = get16(pack->bytes + at);
 		at += LINK_PACK_LENGTH_BYTES;
 		if (packet_len < least || packet_len > len - at)
 			return false;
@@ -111,11 +166,11 @@ static bool split(struct link_pack *pack, uint32_t len, uint32_t least)
 }
 
 int link_decode_pack(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq lanes[LINK_LANES], struct link_pack *pack, uint64_t now_ns,
-	struct link_arrival *arrival)
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct link_pack *pack,
+	uint64_t now_ns, struct link_arrival *arrival)
 {
 	struct link_shim shim;
-	int rc = link_frame_open(codec, in, path, lanes, NULL, LINK_FLAG_PACKED, pack->bytes,
+	int rc = link_frame_open(codec, in, path, lanes, store, LINK_FLAG_PACKED, pack->bytes,
 		LINK_ORIGINAL_MAX, now_ns, &shim, arrival);
 
 	pack->count = 0;

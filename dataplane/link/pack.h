@@ -15,7 +15,14 @@
  * congestion mark on it is one on each of them (RFC 6040). Sent only to an end whose hello has
  * LINK_HELLO_PACKS. Such frames are in no store (compress/store.h): its slots hold a packet each.
  *
- * Test vectors: tests/unit/link/pack_test.c.
+ * But they may refer to it: packets that it has whole go together with LINK_CODEC_STORE. Then the
+ * blob is, for each of them, to its end,
+ *
+ *      0  2  length of the packet, as above
+ *      2  2  length of what follows, network order
+ *      4  .  what would be the blob of a frame of its own (store.h)
+ *
+ * Test vectors: tests/unit/link/pack_test.c, repeat_test.c.
  *
  * Sending, by the flows' worker:
  *
@@ -24,6 +31,8 @@
  *     blob = link_pack_blob(pack, path, out, min_gain, &room);
  *     n = codec_encode(codec, method, pack->bytes, pack->len, blob, room);
  *     link_encode_pack(&tx[lane & 15], path, pack, method.number, n, out, now_ns);
+ *
+ * or with references to the store: link_pack_part() in front of the blob of each.
  *
  * Receiving, where link_is_packed() says so: link_decode_pack(), then link_unpack() for each of
  * pack->count packets.
@@ -36,6 +45,7 @@
 #define LINK_PACK_MIN 2
 #define LINK_PACK_MAX 32
 #define LINK_PACK_LENGTH_BYTES 2 /* in front of each packet */
+#define LINK_PACK_PART_BYTES 4	 /* in front of each blob of references */
 
 /* A worker's place for packets together: those that are to leave, or those that came. */
 struct link_pack {
@@ -61,6 +71,12 @@ static inline void link_pack_clear(struct link_pack *pack)
  */
 bool link_pack_add(struct link_pack *pack, const struct link_path *path, const struct rte_mbuf *in);
 
+/* Take the last packet out again, `in` of link_pack_add(). */
+void link_pack_take_back(struct link_pack *pack, const struct rte_mbuf *in);
+
+/* Write the LINK_PACK_PART_BYTES in front of the blob of the pack's last packet. */
+void link_pack_part(const struct link_pack *pack, uint8_t *part, uint32_t blob_len);
+
 /* As link_blob(), of all the packets: their frame is at least min_gain bytes shorter than they are
  * together as the hosts sent them, and fits the path MTU. */
 uint8_t *link_pack_blob(const struct link_pack *pack, const struct link_path *path,
@@ -80,11 +96,12 @@ bool link_is_packed(const uint8_t *payload, uint32_t len);
  *
  *     DROP_LINK_BAD_PACK  verified and counted, but not a whole number of packets
  *
- * LINK_CODEC_STORE is DROP_LINK_BAD_SHIM here, as is a frame that says it holds one packet.
+ * store: what they may refer to, NULL: nothing; they are not kept there. The codecs with a history
+ * are DROP_LINK_BAD_SHIM here, as is a frame that says it holds one packet.
  */
 int link_decode_pack(struct codec *codec, struct rte_mbuf *in, const struct link_path *path,
-	struct link_seq lanes[LINK_LANES], struct link_pack *pack, uint64_t now_ns,
-	struct link_arrival *arrival);
+	struct link_seq lanes[LINK_LANES], struct store_receiver *store, struct link_pack *pack,
+	uint64_t now_ns, struct link_arrival *arrival);
 
 /* Packet i of a pack that has been decoded, into `out` (fresh, empty). False: it has no room. */
 bool link_unpack(const struct link_pack *pack, unsigned i, struct rte_mbuf *out);

@@ -111,10 +111,10 @@ enum link_codec {
 	LINK_CODEC_LZ4_HISTORY = 3,    /* against what the lane has carried (compress/epoch.h) */
 	LINK_CODEC_ZSTD = 4,	       /* see above */
 	LINK_CODEC_ZSTD_HISTORY = 5,   /* as 3 */
-	/* References to what the lane has carried (compress/store.h). With an original length of 0:
-	 * a message about that (ack.h). An acknowledgement goes in the lane of the other direction,
-	 * from the worker that receives a lane to the one that sends in it; its check is over the
-	 * blob. */
+	/* References to what the lane has carried (compress/store.h), of one packet or, with
+	 * LINK_FLAG_PACKED, of each of several (pack.h). With an original length of 0: a message
+	 * about that (ack.h). An acknowledgement goes in the lane of the other direction, from the
+	 * worker that receives a lane to the one that sends in it; its check is over the blob. */
 	LINK_CODEC_STORE = 6,
 	LINK_CODEC_CONTROL = 7,
 };

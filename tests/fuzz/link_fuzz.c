@@ -38,6 +38,33 @@ static struct link_seq lanes[LINK_LANES];
 /* Holds nothing: store_fuzz.c has one that does. */
 static struct store_receiver store;
 
+#define KEPT 40
+#define KEPT_BYTES 600
+
+/* What packs refer to. They leave it as it is. */
+static struct store_receiver *kept_store(void)
+{
+	static struct store_receiver *r;
+	static _Alignas(64) uint8_t memory[1 << 17];
+	uint32_t slot = store_slot_bytes(KEPT_BYTES);
+	uint8_t packet[KEPT_BYTES];
+
+	if (r != NULL)
+		return r;
+	r = calloc(1, sizeof(*r));
+	if (store_memory_bytes(STORE_SLOTS_MIN, slot, false) > sizeof(memory))
+		abort();
+	store_memory_init(&r->memory, memory, STORE_SLOTS_MIN, slot, false);
+	store_receivers_join(&r, 1);
+	store_receiver_start(r, 1, 1);
+	for (uint32_t i = 0; i < KEPT; i++) {
+		for (uint32_t j = 0; j < KEPT_BYTES; j++)
+			packet[j] = (uint8_t)(j * 7 % (31 + i) + j / 16);
+		store_received(r, 0, i, packet, KEPT_BYTES, NOW);
+	}
+	return r;
+}
+
 static void require(bool ok)
 {
 	if (!ok)
@@ -186,8 +213,14 @@ static void decode_pack(const struct link_path *path, struct rte_mbuf *in)
 	static struct link_pack pack;
 	uint32_t least = path->routed ? 20 : 14, sum = 0;
 	struct link_arrival a;
-	int rc = link_decode_pack(codec(), in, path, lanes, &pack, NOW, &a);
+	struct store_receiver *kept = kept_store();
+	int rc = link_decode_pack(codec(), in, path, lanes, kept, &pack, NOW, &a);
 
+	require(kept->counts.kept == KEPT);
+	for (unsigned lane = 0; lane < STORE_WORKERS; lane++) {
+		require(kept->lane[lane].refusals <= STORE_REFUSALS);
+		kept->lane[lane].refusals = 0;
+	}
 	require(rc <= 0 && -rc < REASON_COUNT);
 	require((a.verdict == LINK_NOT_VERIFIED) <= (rc != 0));
 	require((pack.count > 0) == (rc == 0));
@@ -242,7 +275,8 @@ static void round_trip_pack(const struct link_path path[2], const uint8_t *bytes
 		require(link_encode_pack(&tx, &path[0], &sent, LINK_CODEC_LZ4, (uint32_t)n, frame,
 				NOW) == 0);
 		frames_arrived(frame, &path[1], -1);
-		require(link_decode_pack(codec(), frame, &path[1], lanes, &got, NOW, NULL) == 0);
+		require(link_decode_pack(codec(), frame, &path[1], lanes, NULL, &got, NOW, NULL) ==
+			0);
 		require(got.count == sent.count && got.len == sent.len &&
 			memcmp(got.bytes, sent.bytes, sent.len) == 0 &&
 			memcmp(got.at, sent.at, sent.count * sizeof(sent.at[0])) == 0);

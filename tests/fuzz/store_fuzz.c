@@ -6,7 +6,7 @@
  *     0  a blob of references, as it is: two bytes original length, then the blob
  *     1  an acknowledgement, for a sender with packets of which some are in flight
  *     2  packets that follow each other through two lanes, with acknowledgements and losses in
- *        between: what comes out is what went in
+ *        between: what comes out is what went in. Repeats of an even length are not kept
  *     3  a question for a receiver, or an answer for a sender, whose session begins
  *     255  a header as the difference to another one, and any difference to that
  *
@@ -112,13 +112,26 @@ static void transmit(unsigned worker, const uint8_t *bytes, uint32_t len, uint32
 	if (store_find(sender, worker, &p, seq, &flow))
 		n = store_encode(sender, worker, &p, seq, codec, blob, len);
 	require(n <= len);
-	store_keep(sender, worker, &p, seq, 1);
+	bool passes = n > 0 && sender->match.is_repeat && len % 2 == 0;
+
+	if (passes) {
+		struct store_tx_counts hits = {0};
+
+		store_pass(sender, worker, &p, &hits);
+		store_passed(sender, worker, header, &hits);
+		require(hits.hits == 1);
+	} else {
+		store_keep(sender, worker, &p, seq, 1);
+	}
 	if (!lost) {
 		if (n > 0) {
 			require(store_expand(receiver, worker, 1, blob, n, out, len, 1) == 0);
 			require(memcmp(out, packet, len) == 0);
 		}
-		store_received(receiver, worker, seq, packet, len, 1);
+		if (passes)
+			store_heard(receiver, worker, 1);
+		else
+			store_received(receiver, worker, seq, packet, len, 1);
 	}
 	free(packet);
 	free(blob);

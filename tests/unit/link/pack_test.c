@@ -55,7 +55,7 @@ static struct rte_mbuf *encode(
 static int decode(struct rte_mbuf *frame, const struct link_path path[2])
 {
 	struct link_arrival a;
-	int rc = link_decode_pack(codec, frame, &path[1], lanes, &got, NOW + 1000000, &a);
+	int rc = link_decode_pack(codec, frame, &path[1], lanes, NULL, &got, NOW + 1000000, &a);
 
 	CU_ASSERT(rc != 0 || a.verdict == LINK_ARRIVED);
 	CU_ASSERT(rc == 0 || got.count == 0);
