@@ -11,6 +11,7 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/pack.h"
+#include "tests/unit/compress/store_start.h"
 #include "tests/unit/link/frames.h"
 #include "tests/unit/unit.h"
 
@@ -60,8 +61,9 @@ static void set_up(void)
 	path[0].peer_workers = 2;
 	path[1].peer_workers = 3;
 	path[0].store_slots = path[1].store_slots = SLOTS;
-	store_sender_start(sender, 1, 2, SLOTS);
+	start_sender(sender, 1, 2, SLOTS);
 	store_receiver_start(receiver, 1, 3);
+	meet(sender, receiver);
 	link_tx_init(&tx, LANE);
 	link_pack_clear(&sent);
 }
@@ -101,19 +103,19 @@ static int decode(struct rte_mbuf *frame)
 static const uint8_t kept[] = {2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 0x88, 0xcc, 'k', 'e', 'p', 't'};
 
 static const uint8_t vector[] = {
-	0xf4, 0x88, 0x40, 0x26,	 /* version 3, codec 6, packed, class slot 2, lane 0x21, 38 bytes */
-	0, 0, 0, 9,		 /* the tenth of the lane */
-	0x3a, 0x35, 0x29, 0x44,	 /* NOW / 1,024 */
-	0, 0, 0, 0,		 /* the check: below */
-	0, 18,			 /* the first packet: 18 bytes */
-	0, 18,			 /* 18 bytes follow */
-	STORE_HAS_HEADER, 1,	 /* one token */
-	0, 0, 7, 14, 0x80, 0, 5, /* number 7, 14 bytes, of which byte 7 differs */
+	0xf4, 0x88, 0x40, 0x26, /* version 3, codec 6, packed, class slot 2, lane 0x21, 38 bytes */
+	0, 0, 0, 9,		/* the tenth of the lane */
+	0x3a, 0x35, 0x29, 0x44, /* NOW / 1,024 */
+	0, 0, 0, 0,		/* the check: below */
+	0, 18,			/* the first packet: 18 bytes */
+	0, 18,			/* 18 bytes follow */
+	STORE_HAS_HEADER, 1,	/* one token */
+	0, 0, 7, 14, 0x80, 0x3a, 5, /* number 7, 14 bytes; runs: behind 7 bytes, one */
 	0, 0, 0, 0, 7, 0, 14, 0, 4, /* no literals; number 7, from 14, 4 bytes */
 	0, 16,			    /* the second packet: 16 bytes */
-	0, 18,			    /* 18 bytes follow */
+	0, 17,			    /* 17 bytes follow */
 	STORE_HAS_HEADER, 1,	    /* one token */
-	0, 0, 7, 14, 0, 0,	    /* number 7, 14 bytes, none of which differs */
+	0, 0, 7, 14, 0,		    /* number 7, 14 bytes, none of which differs */
 	0, 1, 0, 0, 7, 0, 15, 0, 1, /* a literal; number 7, from 15, a byte */
 	'b',			    /* the literal */
 };
@@ -209,13 +211,13 @@ static void test_malformed(void)
 		{FIRST + 2, {0, 1}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
 		{FIRST + 2, {0, 17}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
 		{FIRST + 2, {0, 19}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
-		{FIRST + 2, {0, 40}, BLOB_BYTES, -DROP_LINK_BAD_DATA}, /* up to the end */
-		{FIRST + 2, {0, 41}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
+		{FIRST + 2, {0, 39}, BLOB_BYTES, -DROP_LINK_BAD_DATA}, /* up to the end */
+		{FIRST + 2, {0, 40}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
 		{FIRST + 2, {0xff, 0xff}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
 		{SECOND, {0, 15}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
 		{SECOND, {0, 17}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
-		{SECOND + 2, {0, 17}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
-		{SECOND + 2, {0, 19}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
+		{SECOND + 2, {0, 16}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
+		{SECOND + 2, {0, 18}, BLOB_BYTES, -DROP_LINK_BAD_DATA},
 		{FIRST, {0, 18}, 0, -DROP_LINK_BAD_DATA},
 		{FIRST, {0, 18}, 3, -DROP_LINK_BAD_DATA},
 		{FIRST, {0, 18}, SECOND, -DROP_LINK_BAD_DATA}, /* one packet less */
