@@ -20,14 +20,13 @@ from store_test import (REPEAT_SHARE, SIZE, config, download, left_out, mixed_by
                         settled, store, undecodable, undisturbed)
 
 
-def on_disk(home, encryption="none", size="32 MiB"):
+def on_disk(home, encryption="none"):
     """A configuration with a directory for each site."""
     def change(site, text):
         directory = os.path.join(home, site)
         os.makedirs(directory, mode=0o700, exist_ok=True)
         text = replace_once(config(site, text), r"^appliance = \{\n",
                             f'appliance = {{\n  store_directory = "{directory}";\n')
-        text = replace_once(text, r'store = "32 MiB"', f'store = "{size}"')
         return replace_once(text, r'path = "bridged";',
                             f'path = "bridged"; encryption = "{encryption}";')
     return change
