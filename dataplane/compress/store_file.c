@@ -254,11 +254,22 @@ static int read_lane(
 	return 0;
 }
 
-static int read_memory(struct store_file *f, struct store_memory *m)
+/* All that comes before the slots' bytes, of a half that is like `own`. */
+static int read_front(struct store_file *f, const struct store_file_head *own,
+	struct store_file_head *head, struct store_file_lane lanes[STORE_WORKERS],
+	struct store_memory *m)
 {
-	int rc = get(f, m->slots, m->count * sizeof(*m->slots));
+	int rc = get(f, head, sizeof(*head));
 
-	return rc == 0 ? get(f, m->index, m->index_count * sizeof(*m->index)) : rc;
+	if (rc == 0)
+		rc = check_head(head, own);
+	if (rc == 0)
+		rc = get(f, lanes, STORE_WORKERS * sizeof(*lanes));
+	if (rc == 0)
+		rc = get(f, m->slots, m->count * sizeof(*m->slots));
+	if (rc == 0)
+		rc = get(f, m->index, m->index_count * sizeof(*m->index));
+	return rc;
 }
 
 /* What a file has brought that is refused in the end. */
@@ -286,20 +297,14 @@ static int read_sender(struct store_sender *s, struct store_file *f, struct stor
 	struct store_file_head head, own = head_of(&s->memory, true, s->worker, s->workers, 0);
 	struct store_file_lane lanes[STORE_WORKERS];
 	uint32_t sent[STORE_WORKERS];
-	int rc = get(f, &head, sizeof(head));
+	int rc = read_front(f, &own, &head, lanes, &s->memory);
 
-	if (rc == 0)
-		rc = check_head(&head, &own);
-	if (rc == 0)
-		rc = get(f, lanes, sizeof(lanes));
-	if (rc == 0)
-		rc = read_memory(f, &s->memory);
 	if (rc != 0)
 		return rc;
 	s->peer_workers = head.peer_workers;
 	s->slots_max = head.slots_max;
 	store_sender_share(s);
-	s->memory.generation = head.generation;
+	s->memory.generation = head.generation; /* sharing has given out others */
 	for (unsigned i = 0; i < STORE_WORKERS && rc == 0; i++) {
 		struct store_tx *tx = &s->lane[i];
 
@@ -324,19 +329,13 @@ static int read_receiver(struct store_receiver *r, struct store_file *f)
 	struct store_file_head head, own = head_of(&r->memory, false, r->worker, r->workers, 0);
 	struct store_file_lane lanes[STORE_WORKERS];
 	uint32_t sent[STORE_WORKERS];
-	int rc = get(f, &head, sizeof(head));
+	int rc = read_front(f, &own, &head, lanes, &r->memory);
 
-	if (rc == 0)
-		rc = check_head(&head, &own);
-	if (rc == 0)
-		rc = get(f, lanes, sizeof(lanes));
-	if (rc == 0)
-		rc = read_memory(f, &r->memory);
 	if (rc != 0)
 		return rc;
 	r->peer_workers = head.peer_workers;
 	store_receiver_share(r);
-	r->memory.generation = head.generation;
+	r->memory.generation = head.generation; /* sharing has given out others */
 	for (unsigned i = 0; i < STORE_WORKERS && rc == 0; i++) {
 		struct store_rx *rx = &r->lane[i];
 

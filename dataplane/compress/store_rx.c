@@ -200,7 +200,8 @@ void store_received(struct store_receiver *r, unsigned lane, uint32_t seq, const
 	struct store_rx *rx = &r->lane[lane];
 	const struct store_slot *slot;
 
-	if (!rx->is_begun || store_is_frozen(&r->is_frozen) || len > rx->kept.slot_bytes || len > STORE_PACKET_MAX)
+	if (!rx->is_begun || store_is_frozen(&r->is_frozen) || len > rx->kept.slot_bytes ||
+		len > STORE_PACKET_MAX)
 		return;
 	seq += rx->base;
 	slot = &rx->kept.slots[seq % rx->kept.count];
