@@ -57,6 +57,7 @@ static struct store_receiver *kept_store(void)
 	store_memory_init(&r->memory, memory, STORE_SLOTS_MIN, slot, false);
 	store_receivers_join(&r, 1);
 	store_receiver_start(r, 1, 1);
+	r->lane[0].is_begun = true;
 	for (uint32_t i = 0; i < KEPT; i++) {
 		for (uint32_t j = 0; j < KEPT_BYTES; j++)
 			packet[j] = (uint8_t)(j * 7 % (31 + i) + j / 16);

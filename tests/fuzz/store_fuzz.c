@@ -309,7 +309,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fill();
 		begin(data + 1, size - 1);
 		acknowledge(0);
-		fill();
 	}
 	return 0;
 }
