@@ -150,7 +150,7 @@ static void write_blob(struct worker *w, struct sending *s)
 		shorten(w, s, method);
 		return;
 	}
-	if (s->room > 0 && s->inner_len > 0 && !(pkt_of(s->m)->flags & PKT_RETRANSMIT))
+	if (s->room > 0 && s->inner_len > 0 && worker_may_refer(s->m))
 		s->len = by_history(w, s, method, s->blob, s->room, &s->number);
 	if (s->len == 0)
 		by_class(w, s, method);

@@ -90,6 +90,16 @@ static inline bool worker_is_to_compress(const struct plan *plan, const struct p
 	       p->flags & PKT_IP && (p->flow->peer != 0 || worker_is_dry_run(plan, p->class_id));
 }
 
+/* May the packet refer to what the peer is to have? Not what a timer has its sender send again: if
+ * the tries before it failed for their references, it is the one that must arrive. Others may still
+ * refer to it. */
+static inline bool worker_may_refer(const struct rte_mbuf *m)
+{
+	const struct pkt *p = pkt_of(m);
+
+	return !(p->flags & PKT_RETRANSMIT && p->by_timer);
+}
+
 /* compress, and the first half of tx. pkts[] has room for SEALED_MAX. */
 void worker_depart(struct worker *w, struct rte_mbuf **pkts, unsigned n);
 

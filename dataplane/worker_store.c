@@ -224,9 +224,8 @@ static bool take_in_hand(
 static bool find(
 	const struct worker *w, struct store_sender *s, uint8_t lane, const struct rte_mbuf *m)
 {
-	/* A retransmission refers to nothing, but others may refer to it. */
 	return store_find(s, lane, &w->at_hand.packet, w->at_hand.seq, &pkt_of(m)->flow->codec) &&
-	       !(pkt_of(m)->flags & PKT_RETRANSMIT);
+	       worker_may_refer(m);
 }
 
 /* Write it as references. Returns the length of the blob or 0. */

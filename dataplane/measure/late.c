@@ -89,6 +89,7 @@ static void resent(struct step *t)
 		t->f->recover[t->from] = me->next_seq;
 		timeout = false;
 	}
+	t->p->by_timer = timeout;
 	if (timeout) {
 		t->c->retransmits_timeout[t->from]++;
 		count16(&t->f->timeouts[t->from]);

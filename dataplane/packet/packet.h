@@ -75,7 +75,8 @@ struct pkt {
 	uint8_t way;          /* enum way */
 	uint8_t bridge;
 	uint8_t dscp;
-	uint8_t ecn;
+	uint8_t ecn : 2;
+	uint8_t by_timer : 1; /* PKT_RETRANSMIT: a timer of its sender ran out; set by measure */
 	uint8_t tcp_flags;
 	uint8_t out_port;     /* index of the port to leave by */
 	uint16_t tcp_window;  /* as sent, unscaled */
