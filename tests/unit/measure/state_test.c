@@ -23,6 +23,7 @@ static struct flow_measure f;
 static uint64_t now = 5000000 * MS;
 static uint8_t header[60];
 static unsigned options_len, ecn;
+static bool is_again, by_timer; /* what is said of the last packet */
 static uint16_t window = 1000;
 
 static void fresh(void)
@@ -57,6 +58,8 @@ static void packet(uint64_t after, enum measure_from from, uint8_t flags, uint32
 	now += after;
 	options_len = ecn = 0;
 	measure_tcp(&f, &p, from, now, &c);
+	is_again = p.flags & PKT_RETRANSMIT;
+	by_timer = p.by_timer;
 }
 
 /* SACK with one or two blocks. */
@@ -135,10 +138,13 @@ static void what_caused_it(void)
 	packet(2 * MS, L, TH_ACK, 1, 1000, 1);
 	CU_ASSERT_EQUAL(c.retransmits_fast[L], 1);
 	CU_ASSERT_EQUAL(c.retransmits_timeout[L], 0);
+	CU_ASSERT(is_again && !by_timer);
 	/* And again, after a silence of 300 ms; what follows at once belongs to that. */
 	packet(300 * MS, L, TH_ACK, 1, 1000, 1);
+	CU_ASSERT(is_again && by_timer);
 	packet(21 * MS, W, TH_ACK, 1, 0, 3001);
 	packet(1 * MS, L, TH_ACK, 3001, 1000, 1);
+	CU_ASSERT(is_again && by_timer);
 	CU_ASSERT_EQUAL(c.retransmits_fast[L], 1);
 	CU_ASSERT_EQUAL(c.retransmits_timeout[L], 2);
 	CU_ASSERT_EQUAL(view().timeouts[L], 2);
@@ -147,6 +153,7 @@ static void what_caused_it(void)
 	/* Three duplicate ACKs without SACK. */
 	packet(1 * MS, L, TH_ACK, 5001, 1000, 1);
 	packet(1 * MS, L, TH_ACK, 6001, 1000, 1);
+	CU_ASSERT(!is_again && !by_timer);
 	for (unsigned i = 0; i < 3; i++)
 		packet(7 * MS, W, TH_ACK, 1, 0, 5001);
 	packet(1 * MS, L, TH_ACK, 5001, 1000, 1);
