@@ -14,6 +14,8 @@
 /* Refusals in REFUSED_NS after which nothing that the lane keeps is believed any more. */
 #define REFUSED_MAX 32
 #define REFUSED_NS UINT64_C(1000000000)
+/* A packet is taken for lost when one so far behind it has been acknowledged, and it has not. */
+#define REORDERED_MAX 16
 
 /* What is known of the lane's packet `seq`, if packets of the domain may refer to it; else NULL.
  * The lane is this worker's. */
@@ -196,7 +198,8 @@ static void note_recent(struct store_tx *tx, const struct store_match *m,
 		if (usable(&tx->kept, r->pending_seq, seq, p->domain) != NULL) {
 			r->acked_seq = r->pending_seq;
 			r->pending_seq = seq;
-		} else if (seq - r->pending_seq > tx->kept.count / 8) {
+		} else if ((int32_t)(tx->acked - r->pending_seq) > REORDERED_MAX ||
+			   seq - r->pending_seq > tx->kept.count / 8) {
 			r->pending_seq = seq; /* that one got lost */
 		}
 	}

@@ -268,6 +268,25 @@ static void test_private(void)
 	CU_ASSERT(w.missing == 0 && w.wrong == 0);
 }
 
+/* Headers are differences to a packet that the peer has, also when the flow's first one got lost.
+ */
+static void test_first_lost(void)
+{
+	set_up(7);
+	new_session();
+	ask(true, true);
+	for (unsigned i = 0; i < 22; i++)
+		send_packet(i, 1, true, true);
+	acknowledge();
+	send_packet(0, 2, true, false);
+	for (unsigned i = 1; i < 22; i++) {
+		send_packet(i, 2, true, true);
+		acknowledge();
+	}
+	CU_ASSERT_TRUE(sender->match.is_repeat);
+	CU_ASSERT(w.missing == 0 && w.wrong == 0);
+}
+
 /* While halves are being written they rebuild what comes, and nothing else changes. */
 static void test_frozen(void)
 {
@@ -482,6 +501,7 @@ static void test_files(void)
 }
 
 UNIT_TESTS("compress-store_session", {"ended in order, a store goes on", test_continued},
-	{"numbers of what only the receiver keeps", test_private}, {"frozen", test_frozen},
+	{"numbers of what only the receiver keeps", test_private},
+	{"a flow's first packet is lost", test_first_lost}, {"frozen", test_frozen},
 	{"any history, and nothing wrong", test_any_history}, {"hostile messages", test_hostile},
 	{"asking again", test_asking}, {"damaged files", test_files})
