@@ -369,7 +369,7 @@ static void start_sender(struct worker *w, unsigned i)
 }
 
 /* Begin with a new session, and ask until the peer has answered. */
-static void begin_sending(struct worker *w, unsigned i)
+static void begin_sender(struct worker *w, unsigned i)
 {
 	const struct link_path *path = &w->links->path[i];
 	struct store_sender *s = w->peers[i].store_tx;
@@ -399,7 +399,7 @@ static void take_ack(
 }
 
 /* The peer begins with its half of the lane, which brings to worker `lane` of the peer. */
-static void begin_receiving(
+static void begin_receiver(
 	struct worker *w, unsigned i, unsigned lane, const uint8_t *bytes, uint32_t len)
 {
 	const struct link_path *path = &w->links->path[i];
@@ -438,7 +438,7 @@ void worker_store_message(
 			take_ack(w, &w->peers[peer], ours, &ack);
 	} else if (bytes[0] == STORE_BEGIN) {
 		if (is_new && worker_store_of(w, peer, lane) != NULL)
-			begin_receiving(w, peer, ours, bytes, len);
+			begin_receiver(w, peer, ours, bytes, len);
 	} else if (bytes[0] == STORE_BEGUN) {
 		if (s->session_id == session_id)
 			store_begun(s, ours, bytes, len);
@@ -500,7 +500,7 @@ void worker_acknowledge(struct worker *w)
 	uint64_t next_ns = UINT64_MAX;
 
 	for (unsigned i = 0; i < w->links->count; i++) {
-		begin_sending(w, i);
+		begin_sender(w, i);
 		worker_epoch_offer(w, i);
 	}
 	if (likely(w->ack_due_ns > w->now_ns))

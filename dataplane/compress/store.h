@@ -8,9 +8,8 @@
  * follow all the same is refused, dropped and not used again.
  *
  * A store outlives its session, and, on disk, its process (store_file.h). So its numbers go on
- * where the frames' sequence numbers begin with 0 again: a packet's number in the store is that of
- * its frame plus the session's *base*. What has a number here always means that, and "the first
- * frame of a session" has the number base.
+ * where the frames' sequence numbers begin with 0 again: a packet's number in the store, which is
+ * meant wherever a number is spoken of here, is that of its frame plus the session's *base*.
  *
  * A flow's hash chooses its workers, so the second transfer of a file may take another lane than
  * the first: the workers of an end are a *team*, which has one index of what all of its lanes keep,

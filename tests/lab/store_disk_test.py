@@ -6,13 +6,14 @@
 
 A file goes through two appliances with a store; then one of them, the other one, or both are stopped
 and started again: the same file costs at most a tenth of its bytes, with and without encryption.
-After kill -9 the stores begin empty. Files that are damaged, or not to be read, cost what they held,
+After kill -9 the stores begin empty, and one that is asked twice to end does at once. Files that are damaged, or not to be read, cost what they held,
 and nothing else.
 """
 import os
 import shutil
 import signal
 import tempfile
+import time
 
 from lab import Lab, check, need, replace_once, run, wait_for
 from peers_test import has_ended
@@ -100,6 +101,24 @@ def killed(lab, home):
     return f"{again:.1%} of its bytes"
 
 
+def twice_asked(lab, home):
+    """Asked again to end it does, with whole files or none."""
+    data = fresh(lab, "twice")
+    pid = lab.pid("a")
+    os.kill(pid, signal.SIGTERM)
+    time.sleep(0.02)  # two at once are one
+    os.kill(pid, signal.SIGTERM)
+    wait_for(5, "sluiced has ended", lambda: has_ended(pid))
+    left = files(home, "a")
+    need(not any(name.endswith(".new") for name in left), f"left: {left}")
+    lab.restart("a")
+    lab.wait_peers_up(10)
+    fetched(lab, "twice", data)
+    bad = undecodable(lab)
+    need(not any(bad.values()), f"dropped: {bad}")
+    return f"{len(left)} files"
+
+
 def spoilt(lab, home, spoil, left=0):
     """A file that is of no use any more: said, removed, and nothing wrong arrives."""
     data = fresh(lab, "spoilt")
@@ -146,6 +165,7 @@ def main():
             check("the sender is restarted", undisturbed, kept, lab, home, "b")
             check("both are restarted", undisturbed, kept, lab, home, "a", "b")
             check("killed", killed, lab, home)
+            check("asked twice", twice_asked, lab, home)
             check("a flipped bit", spoilt, lab, home, flip)
             check("cut short", spoilt, lab, home, cut)
             check("a symbolic link", spoilt, lab, home, link, 2)

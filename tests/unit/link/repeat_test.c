@@ -11,16 +11,14 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/pack.h"
-#include "tests/unit/compress/store_start.h"
-#include "tests/unit/link/frames.h"
+#include "tests/unit/link/store_pair.h"
 #include "tests/unit/unit.h"
 
 #define NOW UINT64_C(1000000000000)
 #define SLOTS 1024 /* of either end, half of them the lane's */
 #define PAYLOAD 1200
-/* End 0 sends as worker 2, end 1 receives as worker 1. */
-#define WORKER 2
-#define OTHER 1
+#define WORKER PAIR_SENDER
+#define OTHER PAIR_RECEIVER
 #define LANE (WORKER * LINK_WORKERS_MAX + OTHER)
 
 static struct link_path path[2];
@@ -34,33 +32,15 @@ static struct flow_codec flow;
 
 static void set_up(void)
 {
-	uint32_t slot = store_slot_bytes(1600);
-	static void *memory[2];
-
 	frames_pool();
-	if (sender == NULL) {
-		sender = malloc(sizeof(*sender));
-		receiver = malloc(sizeof(*receiver));
+	if (lanes == NULL) {
 		lanes = aligned_alloc(64, LINK_LANES * sizeof(*lanes));
-		for (unsigned e = 0; e < 2; e++)
-			memory[e] = malloc(store_memory_bytes(SLOTS, slot, e == 0));
 		compressor = compressor_init(aligned_alloc(
 			COMPRESSOR_ALIGN, RTE_ALIGN(compressor_bytes(), COMPRESSOR_ALIGN)));
 	}
-	memset(sender, 0, sizeof(*sender));
-	memset(receiver, 0, sizeof(*receiver));
 	memset(&flow, 0, sizeof(flow));
 	memset(lanes, 0, LINK_LANES * sizeof(*lanes));
-	for (unsigned e = 0; e < 2; e++)
-		memset(memory[e], 0, store_memory_bytes(SLOTS, slot, e == 0));
-	store_memory_init(&sender->memory, memory[0], SLOTS, slot, true);
-	store_memory_init(&receiver->memory, memory[1], SLOTS, slot, false);
-	store_senders_join((struct store_sender *const[]){sender, sender, sender}, 3);
-	store_receivers_join((struct store_receiver *const[]){receiver, receiver}, 2);
-	frames_paths(path, 4, 0, false);
-	path[0].peer_workers = 2;
-	path[1].peer_workers = 3;
-	path[0].store_slots = path[1].store_slots = SLOTS;
+	store_pair(&sender, &receiver, SLOTS, path);
 	start_sender(sender, 1, 2, SLOTS);
 	store_receiver_start(receiver, 1, 3);
 	meet(sender, receiver);

@@ -10,58 +10,37 @@
 #include "dataplane/compress/lz4.h"
 #include "dataplane/compress/store.h"
 #include "dataplane/link/ack.h"
-#include "tests/unit/compress/store_start.h"
-#include "tests/unit/link/frames.h"
+#include "tests/unit/link/store_pair.h"
 #include "tests/unit/unit.h"
 
 #define NOW UINT64_C(1000000000000)
 #define SLOTS 512
 #define PAYLOAD 1200
-/* End 0 sends as worker 2, end 1 receives as worker 1. */
-#define LANE (2 * LINK_WORKERS_MAX + 1)
-#define LANE_BACK (1 * LINK_WORKERS_MAX + 2)
+#define LANE (PAIR_SENDER * LINK_WORKERS_MAX + PAIR_RECEIVER)
+#define LANE_BACK (PAIR_RECEIVER * LINK_WORKERS_MAX + PAIR_SENDER)
 
 static struct link_path path[2];
 static struct link_seq *lanes[2];
 static struct link_tx tx, tx_back;
 static struct store_sender *sender;
 static struct store_receiver *receiver;
-static void *memory[2];
 static struct compressor *codec;
 static struct flow_codec flow;
 static bool is_continued; /* the session has begun with what there was */
 
 static void set_up(void)
 {
-	uint32_t slot = store_slot_bytes(1600);
-
 	frames_pool();
-	if (sender == NULL) {
-		sender = malloc(sizeof(*sender));
-		receiver = malloc(sizeof(*receiver));
-		for (unsigned e = 0; e < 2; e++) {
+	if (codec == NULL) {
+		for (unsigned e = 0; e < 2; e++)
 			lanes[e] = aligned_alloc(64, LINK_LANES * sizeof(*lanes[e]));
-			memory[e] = malloc(store_memory_bytes(SLOTS, slot, e == 0));
-		}
 		codec = compressor_init(aligned_alloc(
 			COMPRESSOR_ALIGN, RTE_ALIGN(compressor_bytes(), COMPRESSOR_ALIGN)));
 	}
-	memset(sender, 0, sizeof(*sender));
-	memset(receiver, 0, sizeof(*receiver));
 	memset(&flow, 0, sizeof(flow));
-	for (unsigned e = 0; e < 2; e++) {
+	for (unsigned e = 0; e < 2; e++)
 		memset(lanes[e], 0, LINK_LANES * sizeof(*lanes[e]));
-		memset(memory[e], 0, store_memory_bytes(SLOTS, slot, e == 0));
-	}
-	store_memory_init(&sender->memory, memory[0], SLOTS, slot, true);
-	store_memory_init(&receiver->memory, memory[1], SLOTS, slot, false);
-	/* The last of three workers here and of two there; the others are not needed. */
-	store_senders_join((struct store_sender *const[]){sender, sender, sender}, 3);
-	store_receivers_join((struct store_receiver *const[]){receiver, receiver}, 2);
-	frames_paths(path, 4, 0, false);
-	path[0].peer_workers = 2;
-	path[1].peer_workers = 3;
-	path[0].store_slots = path[1].store_slots = SLOTS;
+	store_pair(&sender, &receiver, SLOTS, path);
 	link_tx_init(&tx, LANE);
 	link_tx_init(&tx_back, LANE_BACK);
 }
