@@ -6,8 +6,8 @@
 
 A file goes through two appliances with a store; then one of them, the other one, or both are stopped
 and started again: the same file costs at most a tenth of its bytes, with and without encryption.
-After kill -9 the stores begin empty, and one that is asked twice to end does at once. Files that are damaged, or not to be read, cost what they held,
-and nothing else.
+After kill -9 the stores begin empty, and a daemon that is asked twice to end does at once. Files that
+are damaged, or not to be read, cost what they held, and nothing else.
 """
 import os
 import shutil
